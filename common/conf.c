@@ -1,0 +1,165 @@
+#include "common/conf.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/text.h"
+
+static const char *raw_value(const struct conf_item *item, bool *from_env)
+{
+    const char *v = getenv(item->name);
+
+    *from_env = v && *v;
+    return *from_env ? v : item->default_str;
+}
+
+static bool parse_bool(const char *s, bool *out)
+{
+    static const struct {
+        const char *word;
+        bool value;
+    } WORDS[] = {{"1", true},  {"true", true},   {"yes", true}, {"on", true},
+                 {"0", false}, {"false", false}, {"no", false}, {"off", false}};
+
+    for (size_t i = 0; i < ARRAY_LEN(WORDS); i++) {
+        if (strcmp(s, WORDS[i].word) == 0) {
+            *out = WORDS[i].value;
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool is_choice(const char *choices, const char *s)
+{
+    size_t len = strlen(s);
+
+    for (const char *p = choices; p; p = strchr(p, '|') ? strchr(p, '|') + 1 : NULL) {
+        if (strncmp(p, s, len) == 0 && (p[len] == '|' || p[len] == '\0') && len > 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool load_one(const struct conf_item *item, void *settings, struct err *e)
+{
+    bool from_env;
+    const char *raw = raw_value(item, &from_env);
+    char *field = (char *)settings + item->offset;
+
+    switch (item->type) {
+    case CONF_T_STR:
+        if (strlen(raw) > (size_t)item->max || text_has_control(raw, strlen(raw))) {
+            return err_set(e, ERR_PERMANENT, "ConfigError",
+                           "%s: longer than %" PRId64 " bytes or holds control characters",
+                           item->name, item->max);
+        }
+        memcpy(field, &raw, sizeof raw);
+        return true;
+    case CONF_T_INT:
+        if (!text_to_i64(raw, item->min, item->max, (int64_t *)(void *)field)) {
+            return err_set(e, ERR_PERMANENT, "ConfigError",
+                           "%s=%s: must be a whole number from %" PRId64 " to %" PRId64, item->name,
+                           raw, item->min, item->max);
+        }
+        return true;
+    case CONF_T_BOOL:
+        if (!parse_bool(raw, (bool *)field)) {
+            return err_set(e, ERR_PERMANENT, "ConfigError", "%s=%s: must be true or false",
+                           item->name, raw);
+        }
+        return true;
+    case CONF_T_CHOICE:
+        if (!is_choice(item->choices, raw)) {
+            return err_set(e, ERR_PERMANENT, "ConfigError", "%s=%s: must be one of %s", item->name,
+                           raw, item->choices);
+        }
+        memcpy(field, &raw, sizeof raw);
+        return true;
+    }
+    MUST(!"a known type");
+}
+
+bool conf_load(const struct conf_item *items, size_t n, void *settings, struct err *e)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (!load_one(&items[i], settings, e)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+void conf_print_help(const struct conf_item *items, size_t n, FILE *out)
+{
+    fputs("Settings (environment variables):\n", out);
+    for (size_t i = 0; i < n; i++) {
+        const struct conf_item *item = &items[i];
+
+        fprintf(out, "  %-24s %s\n", item->name, item->help);
+        fprintf(out, "  %-24s default: %s", "", *item->default_str ? item->default_str : "(none)");
+        if (item->type == CONF_T_INT) {
+            fprintf(out, "; %" PRId64 " to %" PRId64, item->min, item->max);
+        } else if (item->type == CONF_T_CHOICE) {
+            fprintf(out, "; one of %s", item->choices);
+        }
+        fputc('\n', out);
+    }
+}
+
+void conf_print_effective(const struct conf_item *items, size_t n, FILE *out)
+{
+    for (size_t i = 0; i < n; i++) {
+        bool from_env;
+        const char *v = raw_value(&items[i], &from_env);
+
+        if (items[i].flag == CONF_SECRET && *v) {
+            v = "***";
+        } else if (items[i].flag == CONF_SECRET_URL) {
+            v = conf_mask_url(v);
+        }
+        fprintf(out, "%s=%s  (%s)\n", items[i].name, v, from_env ? "environment" : "default");
+    }
+}
+
+/* Everything from start up to the next of `stops` (or the end) becomes ***. */
+static void mask_span(char *url, size_t cap, char *start, const char *stops)
+{
+    char rest[1024];
+    size_t left = cap - (size_t)(start - url);
+
+    text_copy(rest, sizeof rest, start + strcspn(start, stops));
+    if (left > 4) {
+        memcpy(start, "***", 4);
+        text_copy(start + 3, left - 3, rest);
+    }
+}
+
+const char *conf_mask_url(const char *url)
+{
+    static __thread char out[1024];
+    char *scheme, *at, *colon, *key;
+
+    text_copy(out, sizeof out, url);
+    scheme = strstr(out, "://");
+    if (scheme) {
+        char *host = scheme + 3;
+        size_t authority = strcspn(host, "/?");
+
+        at = memrchr(host, '@', authority);
+        colon = at ? memchr(host, ':', (size_t)(at - host)) : NULL;
+        if (colon) {
+            char rest[1024];
+
+            text_copy(rest, sizeof rest, at);
+            *colon = '\0';
+            snprintf(colon, sizeof out - (size_t)(colon - out), ":***%s", rest);
+        }
+    }
+    key = strstr(out, "password=");
+    if (key) {
+        mask_span(out, sizeof out, key + strlen("password="), "& ");
+    }
+    return out;
+}

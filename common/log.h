@@ -1,0 +1,33 @@
+#ifndef COMMON_LOG_H
+#define COMMON_LOG_H
+
+#include "common/base.h"
+
+/*
+ * One line per event on standard error, logfmt:
+ *   ts=2026-11-23T05:22:21.324062Z level=info program=worker pid=77 event=batch.done run=3 rows=6
+ * The event is a dotted constant; the rest is key=value pairs made by a printf format. A value that
+ * may hold spaces or comes from outside goes through LOGQ() (%s).
+ */
+enum log_level { LOG_DEBUG, LOG_INFO, LOG_WARN, LOG_ERROR, LOG_LEVEL_COUNT };
+
+/* program: static text. Level names are "debug", "info", "warn", "error". */
+void log_init(const char *program, enum log_level level);
+bool log_level_parse(const char *name, enum log_level *level);
+bool log_enabled(enum log_level level);
+
+void log_event(enum log_level level, const char *event, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+#define log_debug(...) log_event(LOG_DEBUG, __VA_ARGS__)
+#define log_info(...)  log_event(LOG_INFO, __VA_ARGS__)
+#define log_warn(...)  log_event(LOG_WARN, __VA_ARGS__)
+#define log_error(...) log_event(LOG_ERROR, __VA_ARGS__)
+
+/*
+ * s as a quoted logfmt value: quotes, backslashes and control bytes escaped, clipped to 400 bytes.
+ * The text lives in one of 8 thread-local buffers used in turn. NULL gives "".
+ */
+const char *log_quote(const char *s);
+#define LOGQ(s) log_quote(s)
+
+#endif

@@ -1,0 +1,30 @@
+#ifndef COMMON_PG_H
+#define COMMON_PG_H
+
+#include <libpq-fe.h>
+
+#include "common/err.h"
+
+/*
+ * Blocking libpq with our defaults: application_name, a connect time-out of 5 s, TCP keepalives of
+ * about 15 s, UTC, client_encoding UTF8, and an SQLSTATE made into an error class.
+ */
+PGconn *pg_connect(const char *url, const char *application_name, struct err *e) MUST_CHECK;
+
+/* NULL and *e unless the result is PGRES_TUPLES_OK or PGRES_COMMAND_OK. PQclear it. */
+PGresult *pg_exec(PGconn *c, const char *sql, struct err *e) MUST_CHECK;
+/* Text parameters; values[i] == NULL is SQL NULL. */
+PGresult *pg_exec_params(PGconn *c, const char *sql, int n, const char *const *values,
+                         struct err *e) MUST_CHECK;
+/* For statements whose result does not matter. */
+bool pg_run(PGconn *c, const char *sql, struct err *e) MUST_CHECK;
+
+/*
+ * Classes by SQLSTATE: 08, 40, 53, 55P03, 57P0x, XX000-less connection loss and no SQLSTATE at all
+ * are retryable; 57014 is cancelled; everything else is permanent. Source: PostgreSQL, appendix A.
+ */
+enum err_class pg_sqlstate_class(const char *sqlstate);
+/* From a failed result (or, with r == NULL, from the connection). */
+void pg_error(PGconn *c, const PGresult *r, struct err *e);
+
+#endif
