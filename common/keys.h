@@ -1,0 +1,27 @@
+#ifndef COMMON_KEYS_H
+#define COMMON_KEYS_H
+
+/* Names of our keys in Redis; docs/architecture.md says what each holds. */
+#define KEY_WORKERS       "aion2:workers"
+#define KEY_WORKER_PREFIX "aion2:worker:"
+#define KEY_HELD_PREFIX   "aion2:held:"
+#define KEY_HELDQ_PREFIX  "aion2:heldq:"
+#define KEY_LOSSES        "aion2:losses"
+#define KEY_DELAYED       "aion2:delayed"
+#define KEY_QUARANTINE    "aion2:quarantine"
+#define KEY_DEAD          "aion2:dead"
+#define KEY_COUNTERS      "aion2:counters"
+#define KEY_BEATS         "aion2:beats"
+#define KEY_BEAT_LAST     "aion2:beat:last"
+#define KEY_LEDGER_PREFIX "aion2:beat:ledger:"
+#define KEY_RESULT_PREFIX "celery-task-meta-"
+
+/* kombu puts priorities 3, 6 and 9 into lists of their own: name, 06 16, step. */
+#define KEY_PRIORITY_SEP   "\x06\x16"
+#define KEY_PRIORITY_STEPS 4
+
+/* The scoring batch, as clients name it, and its schedule. */
+#define TASK_BATCH     "app.worker.calculate_power_and_rank_batch"
+#define SCHEDULE_BATCH "batch"
+
+#endif

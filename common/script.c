@@ -1,0 +1,55 @@
+#include "common/script.h"
+
+#include <stdio.h>
+#include <string.h>
+
+static bool load(redisContext *c, struct script *s, struct err *e)
+{
+    redisReply *r = rds_command(c, e, "SCRIPT LOAD %s", s->lua);
+    bool ok;
+
+    if (!r) {
+        return false;
+    }
+    ok = r->type == REDIS_REPLY_STRING && r->len == sizeof s->sha1 - 1;
+    if (ok) {
+        memcpy(s->sha1, r->str, sizeof s->sha1);
+    } else {
+        err_set(e, ERR_PERMANENT, "RedisError", "SCRIPT LOAD did not answer with a SHA1");
+    }
+    freeReplyObject(r);
+    return ok;
+}
+
+redisReply *script_run(redisContext *c, struct script *s, int keys, int n, const char *const *args,
+                       const size_t *lens, struct err *e)
+{
+    const char *argv[SCRIPT_ARGS_MAX + 3];
+    size_t argl[SCRIPT_ARGS_MAX + 3];
+    char nkeys[12];
+    redisReply *r = NULL;
+
+    MUST(n <= SCRIPT_ARGS_MAX && keys <= n);
+    snprintf(nkeys, sizeof nkeys, "%d", keys);
+    for (int i = 0; i < n; i++) {
+        argv[i + 3] = args[i];
+        argl[i + 3] = lens ? lens[i] : strlen(args[i]);
+    }
+    /* Twice at most: the second time right after loading. */
+    for (int attempt = 0; attempt < 2 && !r; attempt++) {
+        if ((s->sha1[0] == '\0' || attempt > 0) && !load(c, s, e)) {
+            return NULL;
+        }
+        argv[0] = "EVALSHA";
+        argv[1] = s->sha1;
+        argv[2] = nkeys;
+        for (int i = 0; i < 3; i++) {
+            argl[i] = strlen(argv[i]);
+        }
+        r = rds_command_argv(c, n + 3, argv, argl, e);
+        if (!r && !strstr(e->text, "NOSCRIPT")) {
+            return NULL;
+        }
+    }
+    return r;
+}

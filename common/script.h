@@ -1,0 +1,25 @@
+#ifndef COMMON_SCRIPT_H
+#define COMMON_SCRIPT_H
+
+#include "common/rds.h"
+
+/*
+ * A Lua script as Redis runs it: one atomic step. The text is static; sha1 is filled in by the
+ * first SCRIPT LOAD (it is the same on every server).
+ */
+struct script {
+    const char *name; /* for logs */
+    const char *lua;
+    char sha1[41];
+};
+
+#define SCRIPT_ARGS_MAX 32
+
+/*
+ * Runs it on a blocking connection by EVALSHA, loading it when the server does not know it.
+ * args: the keys first, then the arguments, n in all. NULL and *e on failure; freeReplyObject.
+ */
+redisReply *script_run(redisContext *c, struct script *s, int keys, int n, const char *const *args,
+                       const size_t *lens, struct err *e) MUST_CHECK;
+
+#endif

@@ -1,0 +1,103 @@
+#include <getopt.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "ctl/ctl.h"
+
+static const struct conf_item ITEMS[] = {
+    CONF_STR("DATABASE_URL", struct ctl_settings, database_url, "postgresql://localhost/aion2rank",
+             CONF_SECRET_URL, "PostgreSQL: URL or key=value list"),
+    CONF_STR("REDIS_URL", struct ctl_settings, redis_url, "redis://localhost:6379/0",
+             CONF_SECRET_URL, "Redis: broker and results"),
+    CONF_STR("TASK_QUEUE", struct ctl_settings, task_queue, "celery", CONF_PLAIN,
+             "name of the queue's list in Redis"),
+    CONF_INT("BATCH_INTERVAL", struct ctl_settings, batch_interval_s, "600", 1, 86400,
+             "seconds between batches"),
+};
+
+static const struct ctl_command COMMANDS[] = {
+    {"migrate", ctl_migrate, "bring the database schema up to date", CTL_MIGRATE_HELP},
+    {"import", ctl_import, "load characters from CSV or NDJSON", CTL_IMPORT_HELP},
+    {"generate", ctl_generate, "write a made-up but plausible population", CTL_GENERATE_HELP},
+    {"call", ctl_call, "send a task, wait for its result", CTL_CALL_HELP},
+    {"status", ctl_status, "what runs, what waits, how old the ranking is", CTL_STATUS_HELP},
+};
+
+int ctl_fail(const char *command, enum ctl_exit code, const char *fmt, ...)
+{
+    va_list ap;
+
+    fprintf(stderr, "aion2ctl %s: ", command);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
+    return code;
+}
+
+static void print_help(FILE *out)
+{
+    fputs("Usage: aion2ctl COMMAND [options]\n\n"
+          "The operator's hand of aion2rank.\n\nCommands:\n",
+          out);
+    for (size_t i = 0; i < ARRAY_LEN(COMMANDS); i++) {
+        fprintf(out, "  %-10s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
+    }
+    fputs("\naion2ctl COMMAND --help says more, with examples.\n"
+          "aion2ctl --check-config prints the settings in effect.\n\n",
+          out);
+    conf_print_help(ITEMS, ARRAY_LEN(ITEMS), out);
+    fputs("\nExit codes: 0 done, 1 failed, 2 time-out (call), 64 wrong usage or setting,\n"
+          "69 PostgreSQL or Redis not reachable.\n",
+          out);
+}
+
+static int run_command(const struct ctl_command *cmd, const struct ctl_settings *s, int argc,
+                       char **argv)
+{
+    for (int i = 1; i < argc && strcmp(argv[i], "--") != 0; i++) {
+        if (strcmp(argv[i], "--help") == 0 || strcmp(argv[i], "-h") == 0) {
+            fputs(cmd->help, stdout);
+            return CTL_OK;
+        }
+    }
+    optind = 1;
+    return cmd->run(s, argc, argv);
+}
+
+int main(int argc, char **argv)
+{
+    struct ctl_settings s;
+    struct err e;
+
+    log_init("ctl", LOG_WARN);
+    if (argc < 2) {
+        print_help(stderr);
+        return CTL_USAGE;
+    }
+    if (strcmp(argv[1], "--help") == 0 || strcmp(argv[1], "-h") == 0 ||
+        strcmp(argv[1], "help") == 0) {
+        print_help(stdout);
+        return CTL_OK;
+    }
+    if (strcmp(argv[1], "--version") == 0) {
+        puts("aion2ctl " AION2RANK_VERSION);
+        return CTL_OK;
+    }
+    if (!conf_load(ITEMS, ARRAY_LEN(ITEMS), &s, &e)) {
+        return ctl_fail("settings", CTL_USAGE, "%s", e.text);
+    }
+    if (strcmp(argv[1], "--check-config") == 0) {
+        conf_print_effective(ITEMS, ARRAY_LEN(ITEMS), stdout);
+        return CTL_OK;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(COMMANDS); i++) {
+        if (strcmp(argv[1], COMMANDS[i].name) == 0) {
+            return run_command(&COMMANDS[i], &s, argc - 1, argv + 1);
+        }
+    }
+    return ctl_fail(argv[1], CTL_USAGE, "no such command; see aion2ctl --help");
+}

@@ -1,0 +1,14 @@
+#ifndef WORKER_BATCH_H
+#define WORKER_BATCH_H
+
+#include "worker/task.h"
+
+/*
+ * The task app.worker.calculate_power_and_rank_batch: reads every character, scores, publishes a
+ * new generation. docs/scoring.md has the rules, docs/architecture.md the steps. Returns
+ * {"status":"success","processed":n,"failed":n,"servers":n,"timestamp":"..."}, or "no_data", or
+ * "skipped" when another task's batch is running.
+ */
+cJSON *batch_task(const struct task_request *req, struct err *e);
+
+#endif

@@ -1,0 +1,22 @@
+#ifndef WORKER_SETTINGS_H
+#define WORKER_SETTINGS_H
+
+#include "common/conf.h"
+
+/* Settings of aion2-worker; the table with defaults and ranges is in settings.c. */
+struct settings {
+    const char *database_url;
+    const char *redis_url;
+    const char *task_queue;
+    const char *log_level;
+    const char *worker_name; /* "" : aion2@<host> */
+    int64_t concurrency;
+    int64_t shutdown_grace_s;
+    int64_t batch_connections; /* readers of the batch */
+    int64_t result_expires_s;
+};
+
+extern const struct conf_item SETTINGS_ITEMS[];
+extern const size_t SETTINGS_COUNT;
+
+#endif
