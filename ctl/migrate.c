@@ -1,0 +1,452 @@
+/*
+ * aion2ctl migrate: forward only. A migration and its row in schema_migrations are one transaction,
+ * so a failure leaves nothing of it behind. An advisory lock makes a second migrator wait.
+ */
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/buf.h"
+#include "common/clock.h"
+#include "common/mem.h"
+#include "common/pg.h"
+#include "common/schema.h"
+#include "common/text.h"
+#include "ctl/ctl.h"
+
+const char CTL_MIGRATE_HELP[] =
+    "Usage: aion2ctl migrate [--status] [--json] [--wait SECONDS]\n\n"
+    "Brings the schema of DATABASE_URL up to this program. Each migration is one transaction.\n"
+    "Running it again changes nothing; two at once wait for each other.\n\n"
+    "  --status        list the migrations and change nothing; exit 0 when up to date, else 1\n"
+    "  --json          print JSON\n"
+    "  --wait SECONDS  how long to wait for another migrator or for a lock (default 60)\n\n"
+    "Examples:\n"
+    "  aion2ctl migrate\n"
+    "  aion2ctl migrate --status\n\n"
+    "Exit codes: 0 up to date, 1 refused or failed (nothing half done), 69 PostgreSQL not "
+    "reachable.\n";
+
+static const char CREATE_TABLE_SQL[] = "CREATE TABLE IF NOT EXISTS schema_migrations ("
+                                       " version    integer     PRIMARY KEY,"
+                                       " name       text        NOT NULL,"
+                                       " checksum   text        NOT NULL,"
+                                       " applied_at timestamptz NOT NULL DEFAULT now(),"
+                                       " applied_by text        NOT NULL)";
+static const char INSERT_SQL[] = "INSERT INTO schema_migrations (version, name, checksum, "
+                                 "applied_by) VALUES ($1, $2, $3, $4)";
+
+enum state { APPLIED, PENDING, EDITED, UNKNOWN, STATE_COUNT };
+static const char *const STATE_NAMES[STATE_COUNT] = {"applied", "pending", "edited", "unknown"};
+
+/* One migration, known to this program, to the database or to both. */
+struct line {
+    int version;
+    enum state state;
+    const char *name;              /* of `known` or of `plan.rows` */
+    const char *applied_at;        /* of `plan.rows`; "" when pending */
+    const struct migration *known; /* NULL when unknown */
+};
+
+struct plan {
+    PGresult *rows; /* of schema_migrations; NULL when there is no such table */
+    struct line *lines;
+    size_t n;
+};
+
+struct options {
+    bool status, json;
+    int64_t wait_s;
+};
+
+static struct line line_of_known(const struct migration *m)
+{
+    return (struct line){m->version, PENDING, m->name, "", m};
+}
+
+static struct line line_of_row(const PGresult *rows, int i, const struct migration *known)
+{
+    struct line l = {atoi(PQgetvalue(rows, i, 0)), UNKNOWN, PQgetvalue(rows, i, 1),
+                     PQgetvalue(rows, i, 3), known};
+
+    if (known) {
+        l.state = strcmp(PQgetvalue(rows, i, 2), known->checksum) == 0 ? APPLIED : EDITED;
+    }
+    return l;
+}
+
+/* Merges the rows with the migrations of this program; both are in order of version. */
+static void plan_merge(struct plan *p, int n_rows)
+{
+    int row = 0, own = 0;
+
+    while (row < n_rows || own < SCHEMA_MIGRATION_COUNT) {
+        const struct migration *m = own < SCHEMA_MIGRATION_COUNT ? &SCHEMA_MIGRATIONS[own] : NULL;
+        int version = row < n_rows ? atoi(PQgetvalue(p->rows, row, 0)) : INT32_MAX;
+
+        if (m && m->version < version) {
+            p->lines[p->n++] = line_of_known(m);
+            own++;
+        } else {
+            bool same = m && m->version == version;
+
+            p->lines[p->n++] = line_of_row(p->rows, row, same ? m : NULL);
+            row++;
+            own += same;
+        }
+    }
+}
+
+static void plan_fini(struct plan *p)
+{
+    PQclear(p->rows);
+    free(p->lines);
+}
+
+/* Fills *p from the database. On failure *p is empty. plan_fini() frees. */
+static bool plan_load(PGconn *c, struct plan *p, struct err *e)
+{
+    PGresult *r = pg_exec(c, "SELECT to_regclass('schema_migrations') IS NOT NULL", e);
+    bool there;
+
+    *p = (struct plan){0};
+    if (!r) {
+        return false;
+    }
+    there = strcmp(PQgetvalue(r, 0, 0), "t") == 0;
+    PQclear(r);
+    if (there) {
+        p->rows = pg_exec(c,
+                          "SELECT version, name, checksum,"
+                          " to_char(applied_at, 'YYYY-MM-DD HH24:MI:SSOF')"
+                          " FROM schema_migrations ORDER BY version",
+                          e);
+        if (!p->rows) {
+            return false;
+        }
+    }
+    int n_rows = p->rows ? PQntuples(p->rows) : 0;
+
+    p->lines = mem_try_array((size_t)n_rows + (size_t)SCHEMA_MIGRATION_COUNT + 1, sizeof *p->lines);
+    if (!p->lines) {
+        plan_fini(p);
+        *p = (struct plan){0};
+        return err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory");
+    }
+    plan_merge(p, n_rows);
+    return true;
+}
+
+static size_t plan_count(const struct plan *p, enum state state)
+{
+    size_t n = 0;
+
+    for (size_t i = 0; i < p->n; i++) {
+        n += p->lines[i].state == state;
+    }
+    return n;
+}
+
+/* Whether the database is one that this program may go on with. */
+static bool plan_check(const struct plan *p, struct err *e)
+{
+    const struct line *pending = NULL;
+
+    for (size_t i = 0; i < p->n; i++) {
+        const struct line *l = &p->lines[i];
+
+        if (l->state == UNKNOWN) {
+            return err_set(e, ERR_PERMANENT, "SchemaError",
+                           "the database has migration %s, which this program does not know: it is "
+                           "newer; upgrade the program",
+                           l->name);
+        }
+        if (l->state == EDITED) {
+            return err_set(e, ERR_PERMANENT, "SchemaError",
+                           "migration %s was edited after it was applied (checksum differs); "
+                           "restore it and put the change into a new migration",
+                           l->name);
+        }
+        if (l->state == APPLIED && pending) {
+            return err_set(e, ERR_PERMANENT, "SchemaError",
+                           "the database has migration %s but not %s before it; migrations are "
+                           "applied in order, so this one was put in later: give it a new number",
+                           l->name, pending->name);
+        }
+        pending = l->state == PENDING ? l : pending;
+    }
+    return true;
+}
+
+static void print_lines_json(const struct plan *p)
+{
+    struct buf b;
+
+    buf_init(&b, 64 * MIB);
+    buf_addf(&b, "{\"up_to_date\":%s,\"migrations\":[",
+             plan_count(p, APPLIED) == p->n ? "true" : "false");
+    for (size_t i = 0; i < p->n; i++) {
+        const struct line *l = &p->lines[i];
+
+        buf_addf(&b, "%s{\"version\":%d,\"name\":", i ? "," : "", l->version);
+        buf_add_json(&b, l->name, strlen(l->name));
+        buf_addstr(&b, ",\"applied_at\":");
+        if (l->state == PENDING) {
+            buf_addstr(&b, "null");
+        } else {
+            buf_add_json(&b, l->applied_at, strlen(l->applied_at));
+        }
+        buf_addf(&b, ",\"state\":\"%s\"}", STATE_NAMES[l->state]);
+    }
+    buf_addstr(&b, "]}");
+    puts(b.failed ? "{}" : b.data);
+    buf_fini(&b);
+}
+
+static void print_lines(const struct plan *p)
+{
+    printf("%-8s %-32s %-24s %s\n", "version", "name", "applied at", "state");
+    for (size_t i = 0; i < p->n; i++) {
+        const struct line *l = &p->lines[i];
+
+        printf("%-8d %-32s %-24s %s\n", l->version, l->name, *l->applied_at ? l->applied_at : "-",
+               STATE_NAMES[l->state]);
+    }
+}
+
+static int fail(PGconn *c, const struct err *e)
+{
+    bool lost = PQstatus(c) != CONNECTION_OK;
+
+    return ctl_fail("migrate", lost ? CTL_UNAVAILABLE : CTL_FAILED, "%s", e->text);
+}
+
+static int run_status(PGconn *c, bool json)
+{
+    struct plan p;
+    struct err e;
+    bool up_to_date;
+
+    if (!plan_load(c, &p, &e)) {
+        return fail(c, &e);
+    }
+    up_to_date = plan_count(&p, APPLIED) == p.n;
+    if (json) {
+        print_lines_json(&p);
+    } else {
+        print_lines(&p);
+    }
+    plan_fini(&p);
+    return up_to_date ? CTL_OK : CTL_FAILED;
+}
+
+/* Waits for the session lock, at most the lock_timeout of the session. Closing releases it. */
+static bool take_lock(PGconn *c, int64_t wait_s, struct err *e)
+{
+    char sql[160];
+    PGresult *r;
+    bool free_now;
+
+    snprintf(sql, sizeof sql,
+             "SET client_min_messages = warning; SET statement_timeout = 0; "
+             "SET lock_timeout = '%" PRId64 "s'",
+             wait_s);
+    if (!pg_run(c, sql, e)) {
+        return false;
+    }
+    snprintf(sql, sizeof sql, "SELECT pg_try_advisory_lock(%" PRId64 ")", SCHEMA_LOCK_MIGRATE);
+    r = pg_exec(c, sql, e);
+    if (!r) {
+        return false;
+    }
+    free_now = strcmp(PQgetvalue(r, 0, 0), "t") == 0;
+    PQclear(r);
+    if (free_now) {
+        return true;
+    }
+    fprintf(stderr, "aion2ctl migrate: another migration is running, waiting for it\n");
+    snprintf(sql, sizeof sql, "SELECT pg_advisory_lock(%" PRId64 ")", SCHEMA_LOCK_MIGRATE);
+    if (!pg_run(c, sql, e)) {
+        return PQstatus(c) == CONNECTION_OK
+                   ? err_set(e, ERR_RETRYABLE, "LockError",
+                             "another migration is still running after %" PRId64
+                             " s; nothing was changed. Try again when it is done",
+                             wait_s)
+                   : false;
+    }
+    return true;
+}
+
+/* The 1-based line of a 1-based character position in valid UTF-8. */
+static int line_of_position(const char *sql, int position)
+{
+    int line = 1;
+
+    for (int i = 1; *sql && i < position; sql++) {
+        line += *sql == '\n';
+        i += ((unsigned char)sql[1] & 0xc0) != 0x80;
+    }
+    return line;
+}
+
+/* Whole files may hold several statements and $$ bodies: the simple protocol takes them as is. */
+static bool run_sql(PGconn *c, const struct migration *m, struct err *e)
+{
+    PGresult *r = PQexec(c, m->sql);
+    ExecStatusType status = PQresultStatus(r);
+    const char *position;
+
+    if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK) {
+        PQclear(r);
+        return true;
+    }
+    pg_error(c, r, e);
+    position = r ? PQresultErrorField(r, PG_DIAG_STATEMENT_POSITION) : NULL;
+    if (position) {
+        char where[64];
+
+        snprintf(where, sizeof where, "line %d", line_of_position(m->sql, atoi(position)));
+        err_prefix(e, where);
+    }
+    PQclear(r);
+    return false;
+}
+
+static bool note_applied(PGconn *c, const struct migration *m, struct err *e)
+{
+    char version[16];
+    const char *values[] = {version, m->name, m->checksum, "aion2ctl " AION2RANK_VERSION};
+    PGresult *r;
+
+    snprintf(version, sizeof version, "%d", m->version);
+    r = pg_exec_params(c, INSERT_SQL, ARRAY_LEN(values), values, e);
+    PQclear(r);
+    return r != NULL;
+}
+
+static bool apply_one(PGconn *c, const struct migration *m, struct err *e)
+{
+    struct err ignored;
+    char what[120];
+
+    if (pg_run(c, "BEGIN", e) && run_sql(c, m, e) && note_applied(c, m, e) &&
+        pg_run(c, "COMMIT", e)) {
+        return true;
+    }
+    if (!pg_run(c, "ROLLBACK", &ignored)) {
+        /* The connection is gone; the server rolls back by itself. */
+    }
+    snprintf(what, sizeof what, "migration %s failed and was rolled back", m->name);
+    return err_prefix(e, what);
+}
+
+/* Applies what is pending; prints a line each, or with `b` adds to a JSON list. */
+static bool apply_pending(PGconn *c, const struct plan *p, struct buf *b, struct err *e)
+{
+    size_t done = 0;
+
+    for (size_t i = 0; i < p->n; i++) {
+        const struct line *l = &p->lines[i];
+        int64_t start_ms = clock_mono_ms();
+
+        if (l->state != PENDING) {
+            continue;
+        }
+        if (!apply_one(c, l->known, e)) {
+            return false;
+        }
+        int64_t took_ms = clock_mono_ms() - start_ms;
+
+        if (b) {
+            buf_addf(b, "%s{\"version\":%d,\"name\":\"%s\",\"ms\":%" PRId64 "}", done ? "," : "",
+                     l->version, l->name, took_ms);
+        } else {
+            printf("applied %s (%" PRId64 " ms)\n", l->name, took_ms);
+            fflush(stdout);
+        }
+        done++;
+    }
+    if (!b && done == 0) {
+        puts("up to date, nothing to apply");
+    }
+    return true;
+}
+
+static bool apply_locked(PGconn *c, bool json, struct err *e)
+{
+    struct plan p;
+    struct buf b;
+    bool ok;
+
+    if (!pg_run(c, CREATE_TABLE_SQL, e) || !plan_load(c, &p, e)) {
+        return false;
+    }
+    buf_init(&b, MIB);
+    ok = plan_check(&p, e) && apply_pending(c, &p, json ? &b : NULL, e);
+    if (json) {
+        printf("{\"ok\":%s,\"applied\":[%s]}\n", ok ? "true" : "false", b.data ? b.data : "");
+    }
+    buf_fini(&b);
+    plan_fini(&p);
+    return ok;
+}
+
+static bool parse_options(int argc, char **argv, struct options *o)
+{
+    static const struct option LONG[] = {{"status", no_argument, NULL, 's'},
+                                         {"json", no_argument, NULL, 'j'},
+                                         {"wait", required_argument, NULL, 'w'},
+                                         {NULL, 0, NULL, 0}};
+    int c;
+
+    *o = (struct options){.wait_s = 60};
+    while ((c = getopt_long(argc, argv, "", LONG, NULL)) != -1) {
+        switch (c) {
+        case 's':
+            o->status = true;
+            break;
+        case 'j':
+            o->json = true;
+            break;
+        case 'w':
+            if (!text_to_i64(optarg, 1, 86400, &o->wait_s)) {
+                ctl_fail("migrate", CTL_USAGE, "--wait must be 1 to 86400 seconds");
+                return false;
+            }
+            break;
+        default:
+            return false; /* getopt_long has said why */
+        }
+    }
+    if (optind != argc) {
+        ctl_fail("migrate", CTL_USAGE, "unexpected argument \"%s\"", argv[optind]);
+        return false;
+    }
+    return true;
+}
+
+int ctl_migrate(const struct ctl_settings *s, int argc, char **argv)
+{
+    struct options o;
+    struct err e;
+    PGconn *c;
+    int code;
+
+    if (!parse_options(argc, argv, &o)) {
+        return CTL_USAGE;
+    }
+    c = pg_connect(s->database_url, "aion2ctl", &e);
+    if (!c) {
+        return ctl_fail("migrate", CTL_UNAVAILABLE, "%s", e.text);
+    }
+    if (o.status) {
+        code = run_status(c, o.json);
+    } else if (take_lock(c, o.wait_s, &e) && apply_locked(c, o.json, &e)) {
+        code = CTL_OK;
+    } else {
+        code = fail(c, &e);
+    }
+    PQfinish(c);
+    return code;
+}
