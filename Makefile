@@ -90,6 +90,8 @@ $(UNIT_BINS): $(OUT)/test/%: $(OUT)/test/unit/%.o $$(addprefix $(OUT)/,$$(TEST_D
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
 	@$(link) -o $@ $^ -lcmocka -levent_core -levent_extra $(LIBS)
+# An allocation that is refused must come back as NULL under ASan too.
+unit: export ASAN_OPTIONS = allocator_may_return_null=1
 unit: $(UNIT_BINS)
 	@set -e; for t in $(UNIT_BINS); do echo "== $$(basename $$t)"; $$t; done
 
