@@ -7,6 +7,8 @@
 #define KEY_HELD_PREFIX   "aion2:held:"
 #define KEY_HELDQ_PREFIX  "aion2:heldq:"
 #define KEY_LOSSES        "aion2:losses"
+#define KEY_RECOVERIES    "aion2:recoveries"
+#define KEY_OVERSIZED     "aion2:oversized:"
 #define KEY_DELAYED       "aion2:delayed"
 #define KEY_QUARANTINE    "aion2:quarantine"
 #define KEY_DEAD          "aion2:dead"

@@ -1,0 +1,96 @@
+#ifndef COMMON_MSG_H
+#define COMMON_MSG_H
+
+#include "common/buf.h"
+#include "common/json.h"
+
+/*
+ * Task messages as they stand on the queue's lists. Three forms are read, one struct comes out:
+ *
+ *   plain       {"task":NAME,"id"?,"args"?,"kwargs"?,"eta"?,"countdown"?,"expires"?,"priority"?,
+ *                "retries"?,"ignore_result"?}       what redis-cli LPUSH needs
+ *   protocol 2  Celery's default: headers, and a body [args, kwargs, embed]
+ *   protocol 1  Celery's older form: the body is one object with every field
+ *
+ * Everything here is pure: no clock, no Redis.
+ */
+#define MSG_BYTES_MAX (16 * MIB) /* of a message, and of its body after decompression */
+#define MSG_NAME_SIZE 256        /* id, task and the like, with the NUL */
+#define MSG_NO_TIME   INT64_MIN
+/* Number in headers (or in a plain message): the slot of the schedule that sent it, unix s. */
+#define MSG_SLOT_MEMBER "aion2_slot"
+
+enum msg_form { MSG_PLAIN, MSG_CELERY_1, MSG_CELERY_2 };
+
+struct msg {
+    enum msg_form form;
+    char id[MSG_NAME_SIZE]; /* "": a plain message that has none yet */
+    char task[MSG_NAME_SIZE];
+    char group[MSG_NAME_SIZE];  /* "": none */
+    char parent[MSG_NAME_SIZE]; /* "": none */
+    const cJSON *args;          /* array; NULL: none given */
+    const cJSON *kwargs;        /* object; NULL: none given */
+    int64_t eta_us;             /* unix time, MSG_NO_TIME: none */
+    int64_t expires_us;
+    int64_t countdown_ms;  /* from the moment it is taken, -1: none; plain only */
+    int64_t expires_in_ms; /* the same for expires as a number of seconds */
+    int64_t slot_unix_s;   /* -1: none */
+    int64_t hard_limit_s;  /* timelimit[0], 0: none */
+    int retries;
+    bool ignore_result;
+    /* Owners of the memory that args and kwargs point into. */
+    cJSON *root;
+    cJSON *body;
+};
+
+enum msg_verdict {
+    MSG_OK,
+    /* Readable but not for us: m->id is set, so its sender can be told (*e: type and text). */
+    MSG_REFUSED,
+    /* Nobody could be told: not JSON, no id to be read, ... (*e says what). */
+    MSG_UNREADABLE,
+};
+
+/*
+ * Reads a message. m is always left in a state for msg_fini. A plain message that is good except
+ * for having no id is MSG_OK with an empty m->id; one that is bad and has no id is MSG_UNREADABLE.
+ */
+enum msg_verdict msg_parse(const char *bytes, size_t len, struct msg *m, struct err *e);
+void msg_fini(struct msg *m);
+
+/* It has no id, or times that count from now: it must be rewritten before anything else. */
+bool msg_needs_adoption(const struct msg *m);
+/*
+ * Gives m the id (when it has none) and makes relative times absolute, in m and in its JSON.
+ * Afterwards msg_print gives a message that means the same however often it is delivered.
+ */
+bool msg_adopt(struct msg *m, const char *id, int64_t now_ms, struct err *e) MUST_CHECK;
+/* The next attempt: retries set, eta removed (the delayed set decides when), in m and its JSON. */
+bool msg_set_retries(struct msg *m, int retries, struct err *e) MUST_CHECK;
+/* The message's text with every member it came with; the caller's (free()), NULL when out of memory
+ * or longer than MSG_BYTES_MAX. */
+char *msg_print(const struct msg *m, size_t *len);
+
+/*
+ * A protocol 2 message as a Celery client sends it. args and kwargs may be NULL (empty).
+ * slot_unix_s -1: none. Text is the caller's (free()), NULL when out of memory.
+ */
+struct msg_new {
+    const char *task;
+    const char *id;
+    const char *queue;  /* for delivery_info */
+    const char *origin; /* "beat@host" */
+    const cJSON *args;
+    const cJSON *kwargs;
+    int priority;
+    int64_t slot_unix_s;
+};
+char *msg_build(const struct msg_new *n, size_t *len) MUST_CHECK;
+
+/*
+ * The list for a priority 0..9: the queue's name, or name, 06 16 and the step. 0 is the most
+ * urgent. False when it does not fit.
+ */
+bool msg_list_name(char *out, size_t cap, const char *queue, int priority) MUST_CHECK;
+
+#endif
