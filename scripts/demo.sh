@@ -1,0 +1,151 @@
+#!/bin/bash
+# ./run demo: everything on this machine, with sample data. Every step can be repeated.
+set -euo pipefail
+. "$ROOT/scripts/lib.sh"
+. "$ROOT/scripts/servers.sh"
+
+BIN=$ROOT/build/release/bin
+TASK=app.worker.calculate_power_and_rank_batch
+POPULATION=5000
+SEED=12
+
+build() {
+    local start=$SECONDS
+    make -C "$ROOT" -s -j"$(nproc)" BUILD=release >"$LOG_DIR/build.log" 2>&1 </dev/null 9>&- ||
+        fail_with_log "the build" "$LOG_DIR/build.log"
+    say build "release, $((SECONDS - start)) s"
+}
+
+# Private servers unless the caller named others.
+servers_up() {
+    if [ -z "${DATABASE_URL:-}" ] || [ -z "${REDIS_URL:-}" ]; then
+        DATA_ROOT=$(data_root) || fail "no folder for data that the servers can reach"
+    fi
+    if [ -n "${DATABASE_URL:-}" ]; then
+        say PostgreSQL "from DATABASE_URL"
+    else
+        postgresql_up
+    fi
+    if [ -n "${REDIS_URL:-}" ]; then
+        say Redis "from REDIS_URL"
+    else
+        redis_up
+    fi
+    export DATABASE_URL REDIS_URL
+}
+
+api_address() {
+    local port
+    if process_pid api >/dev/null; then
+        cat "$RUN_DIR/api.port"
+        return
+    fi
+    port=8000
+    port_free $port || port=$(port_pick 8010) || fail "no free port for the api"
+    echo "$port" | tee "$RUN_DIR/api.port"
+}
+
+# For the shell of whoever wants to look further: . .run/env
+env_write() {
+    (
+        umask 077
+        {
+            echo "# Made by ./run demo. In a shell: . $(shell_quote "$RUN_DIR/env")"
+            printf 'export %s\n' "DATABASE_URL=$(shell_quote "$DATABASE_URL")" \
+                "REDIS_URL=$(shell_quote "$REDIS_URL")" \
+                "API_URL=$(shell_quote "$API_URL")"
+            echo "PATH=$(shell_quote "$BIN"):\$PATH"
+        } >"$RUN_DIR/env"
+    )
+}
+
+data_import() {
+    if [ "$(psql "$DATABASE_URL" -qAtc 'SELECT EXISTS (SELECT FROM characters)')" = t ]; then
+        say characters "kept: $(psql "$DATABASE_URL" -qAtc 'SELECT count(*) FROM characters')"
+        return
+    fi
+    step characters "the sample" "$LOG_DIR/import.log" \
+        "$BIN/aion2ctl" import "$ROOT/test/data/characters.csv"
+    "$BIN/aion2ctl" generate --count $POPULATION --seed $SEED >"$RUN_DIR/population.csv" \
+        2>"$LOG_DIR/generate.log" || fail_with_log "generate" "$LOG_DIR/generate.log"
+    step characters "$POPULATION made-up ones" "$LOG_DIR/import.log" \
+        "$BIN/aion2ctl" import "$RUN_DIR/population.csv"
+    rm -f "$RUN_DIR/population.csv"
+}
+
+# program_up NAME PROGRAM: starts it unless it runs with today's binary and settings.
+program_up() {
+    local name=$1 program=$BIN/$2 stamp how=started
+    stamp=$(printf '%s\n' "$DATABASE_URL" "$REDIS_URL" "$API_LISTEN" | cat - "$program" | cksum)
+    if process_pid "$name" >/dev/null; then
+        if [ "$(cat "$RUN_DIR/$name.stamp" 2>/dev/null)" = "$stamp" ]; then
+            say "$name" running
+            return
+        fi
+        process_stop "$name" TERM 40
+        how="started anew (program or settings changed)"
+    fi
+    process_start "$name" "" "$program"
+    echo "$stamp" >"$RUN_DIR/$name.stamp"
+    say "$name" "$how, log in .run/log/$name.log"
+}
+
+program_check() {
+    process_pid "$1" >/dev/null || fail_with_log "$1 has ended" "$LOG_DIR/$1.log"
+}
+
+programs_up() {
+    export API_LISTEN STATE_DIR=$RUN_DIR/state
+    mkdir -p "$STATE_DIR"
+    program_up beat aion2-beat
+    program_up worker aion2-worker
+    program_up api aion2-api
+    wait_until 30 "$PYTHON" "$ROOT/scripts/ranking.py" health "$API_URL" ||
+        fail_with_log "the api does not answer on $API_URL" "$LOG_DIR/api.log"
+    for name in beat worker api; do
+        program_check $name
+    done
+}
+
+batch_run() {
+    local start=$SECONDS
+    "$BIN/aion2ctl" call $TASK --wait 60 >"$RUN_DIR/batch.json" 2>"$LOG_DIR/batch.log" ||
+        fail_with_log "the batch (see also .run/log/worker.log)" "$LOG_DIR/batch.log"
+    say batch "$(cat "$RUN_DIR/batch.json") ($((SECONDS - start)) s)"
+}
+
+look_further() {
+    local redis_cli="redis-cli -u $REDIS_URL"
+    cat <<TEXT
+
+Open in a browser or with curl:
+  $API_URL/api/ranking/top?limit=10
+  $API_URL/api/ranking?page=2&page_size=50
+  $API_URL/api/servers
+
+Look further:
+  . $(shell_quote "$RUN_DIR/env")
+  aion2ctl status
+  aion2ctl call $TASK --wait 60
+  $redis_cli LPUSH celery '{"task":"$TASK"}'
+  tail -f $(shell_quote "$LOG_DIR/worker.log")
+
+A batch runs every ten minutes. ./run stop ends it all and keeps the data.
+TEXT
+}
+
+run_dir_open
+packages_install "${PACKAGES_BUILD[@]}" "${PACKAGES_SERVERS[@]}"
+build
+servers_up
+step schema "up to date" "$LOG_DIR/migrate.log" "$BIN/aion2ctl" migrate
+data_import
+API_LISTEN=127.0.0.1:$(api_address)
+API_URL=http://$API_LISTEN
+env_write
+programs_up
+batch_run
+echo
+"$PYTHON" "$ROOT/scripts/ranking.py" top "$API_URL" "$RUN_DIR/batch.json" ||
+    fail_with_log "no ranking from $API_URL" "$LOG_DIR/api.log"
+look_further
