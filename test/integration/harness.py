@@ -161,7 +161,8 @@ def clean_env(extra=None):
         "HOME": os.environ.get("HOME", "/"),
         "LANG": "C.UTF-8",
         "TZ": "UTC",
-        "ASAN_OPTIONS": "abort_on_error=0:exitcode=99:detect_leaks=1",
+        # The programs handle a refused allocation themselves.
+        "ASAN_OPTIONS": "exitcode=99:detect_leaks=1:allocator_may_return_null=1",
         "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1:exitcode=99",
     }
     env.update({k: str(v) for k, v in (extra or {}).items()})

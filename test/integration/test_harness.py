@@ -33,6 +33,14 @@ def test_postgres_survives_an_immediate_restart(pg_empty):
     assert pg_empty.value("SELECT n FROM kept") == 7
 
 
+def test_postgres_comes_back_after_a_kill(pg_empty):
+    held = pg_empty.connect()
+    pg_empty.stop("kill")
+    pg_empty.start()
+    assert pg_empty.value("SELECT 1") == 1
+    held.close()
+
+
 def test_databases_are_fresh_and_reachable_by_tcp(pg_empty):
     assert pg_empty.query("SELECT 1 FROM pg_tables WHERE schemaname = 'public'") == []
     conn = psycopg2.connect(pg_empty.tcp_url)
