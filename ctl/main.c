@@ -20,6 +20,7 @@ static const struct conf_item ITEMS[] = {
 
 static const struct ctl_command COMMANDS[] = {
     {"migrate", ctl_migrate, "bring the database schema up to date", CTL_MIGRATE_HELP},
+    {"import", ctl_import, "load characters from CSV or NDJSON", CTL_IMPORT_HELP},
 };
 
 int ctl_fail(const char *command, enum ctl_exit code, const char *fmt, ...)
