@@ -97,13 +97,13 @@ unit: $(UNIT_BINS)
 
 PYTEST ?= /usr/bin/python3 -m pytest
 integration: all
-	AION2_BIN=$(CURDIR)/$(OUT)/bin $(PYTEST) -q test/integration $(PYTEST_ARGS)
+	AION2_BIN='$(CURDIR)/$(OUT)/bin' $(PYTEST) -q test/integration $(PYTEST_ARGS)
 
 check: unit integration
 bench: all
 	/usr/bin/python3 test/bench/bench.py $(BENCH_ARGS)
 soak: all
-	AION2_BIN=$(CURDIR)/$(OUT)/bin AION2_SOAK=1 $(PYTEST) -q test/integration -m soak $(PYTEST_ARGS)
+	AION2_BIN='$(CURDIR)/$(OUT)/bin' AION2_SOAK=1 $(PYTEST) -q test/integration -m soak $(PYTEST_ARGS)
 
 # Fuzz targets: test/fuzz/fuzz_X.c with LLVMFuzzerTestOneInput; FUZZ_DEPS_X in test/fuzz/deps.mk.
 FUZZ_SECONDS ?= 60

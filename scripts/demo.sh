@@ -50,7 +50,7 @@ env_write() {
     (
         umask 077
         {
-            echo "# Made by ./run demo. In a shell: . $(shell_quote "$RUN_DIR/env")"
+            echo "# Made by ./run demo; to be read by a shell."
             printf 'export %s\n' "DATABASE_URL=$(shell_quote "$DATABASE_URL")" \
                 "REDIS_URL=$(shell_quote "$REDIS_URL")" \
                 "API_URL=$(shell_quote "$API_URL")"

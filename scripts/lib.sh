@@ -1,5 +1,5 @@
 # Sourced by the commands of ./run: messages, steps with a log, packages, processes with pid files.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 RUN_DIR=$ROOT/.run
 LOG_DIR=$RUN_DIR/log
@@ -170,8 +170,10 @@ port_pick() {
 
 # run_dir_open: makes .run/ and takes its lock, so that two commands never work on it at once.
 run_dir_open() {
-    mkdir -p "$LOG_DIR" 2>/dev/null && [ -w "$RUN_DIR" ] && [ -w "$LOG_DIR" ] ||
+    mkdir -p "$LOG_DIR" 2>/dev/null || true
+    if [ ! -w "$RUN_DIR" ] || [ ! -w "$LOG_DIR" ]; then
         fail "cannot write $RUN_DIR ($(stat -c 'owner %U' "$RUN_DIR" 2>/dev/null))"
+    fi
     exec 9>"$RUN_DIR/lock"
     flock -w 120 9 || fail "another ./run works on $RUN_DIR"
 }

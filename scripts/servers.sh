@@ -1,5 +1,5 @@
 # Sourced by demo.sh: the private PostgreSQL and Redis. Needs lib.sh.
-# shellcheck shell=bash
+# shellcheck shell=bash disable=SC2034
 
 # PostgreSQL refuses to run as root, and Redis had better not: as root they run as the users that
 # their packages made.

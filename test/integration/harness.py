@@ -14,6 +14,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import pytest
+
 REPO = Path(__file__).resolve().parents[2]
 TEST_DATA = REPO / "test" / "data"
 
@@ -37,7 +39,8 @@ def bin_dir():
 def wait_for(cond, timeout=10.0, what="the condition", interval=0.02):
     """Polls cond() until it is true and returns its value; fails the test at the deadline.
 
-    An exception in cond() counts as "not yet" and is shown when the deadline passes.
+    An exception in cond() counts as "not yet" and is shown when the deadline passes; pytest.fail()
+    ends the test at once.
     """
     deadline = time.monotonic() + timeout * TIMEOUT_SCALE
     while True:
@@ -227,7 +230,7 @@ class Program:
     def must_run(self):
         """False; fails at once when the program has ended (for use in wait_for conditions)."""
         if self.proc.poll() is not None:
-            raise AssertionError(f"{self.name} has ended with code {self.proc.returncode}")
+            pytest.fail(f"{self.name} has ended with code {self.proc.returncode}")
         return False
 
     def running(self):
