@@ -21,6 +21,7 @@ static const struct conf_item ITEMS[] = {
 static const struct ctl_command COMMANDS[] = {
     {"migrate", ctl_migrate, "bring the database schema up to date", CTL_MIGRATE_HELP},
     {"import", ctl_import, "load characters from CSV or NDJSON", CTL_IMPORT_HELP},
+    {"generate", ctl_generate, "write a made-up but plausible population", CTL_GENERATE_HELP},
 };
 
 int ctl_fail(const char *command, enum ctl_exit code, const char *fmt, ...)
