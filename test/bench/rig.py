@@ -1,0 +1,129 @@
+"""What the measurements run on: private servers and our release binaries, gone at the end."""
+import contextlib
+import os
+import pathlib
+import shutil
+import signal
+import subprocess
+import sys
+
+REPO = pathlib.Path(__file__).resolve().parents[2]
+BIN = REPO / "build" / "release" / "bin"
+
+# The integration tests start the same servers; their parts are used here with other settings.
+sys.path.append(str(REPO / "test" / "integration"))
+os.environ["AION2_BIN"] = str(BIN)
+
+# pylint: disable=wrong-import-position
+from harness import (Program, clean_env, free_port, make_temp_dir, port_open, start_process,
+                     wait_for)
+from servers import Postgres, Redis
+import machine
+
+# Durable as in production, and the same for every competitor (wal_level, synchronous_commit,
+# autovacuum and full_page_writes keep their defaults).
+POSTGRES_OPTIONS = {
+    "work_mem": "64MB",
+    "maintenance_work_mem": "256MB",
+    "max_wal_size": "4GB",
+}
+
+# As a careful operator would set it up for small static files: no log line and no open() per
+# request, connections stay.
+NGINX_CONF = """
+daemon off;
+{user}
+pid {folder}/nginx.pid;
+error_log {folder}/nginx-error.log error;
+worker_processes 2;
+worker_rlimit_nofile 16384;
+events {{ worker_connections 4096; }}
+http {{
+    access_log off;
+    sendfile on;
+    keepalive_requests 1000000000;
+    keepalive_timeout 600s;
+    open_file_cache max=10000 inactive=600s;
+    open_file_cache_valid 600s;
+    types {{ application/json json; }}
+    client_body_temp_path {folder}/nginx-tmp;
+    proxy_temp_path {folder}/nginx-tmp;
+    fastcgi_temp_path {folder}/nginx-tmp;
+    uwsgi_temp_path {folder}/nginx-tmp;
+    scgi_temp_path {folder}/nginx-tmp;
+    server {{
+        listen 127.0.0.1:{port} reuseport;
+        root {root};
+    }}
+}}
+"""
+
+
+class BenchError(Exception):
+    """Something that stops the benchmark; the text says what to look at."""
+
+
+def build_release():
+    subprocess.run(["make", "-s", "-j2", "BUILD=release"], cwd=REPO, check=True)
+
+
+def _shared_buffers():
+    ram_bytes = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return "1GB" if ram_bytes > 8 << 30 else "512MB"
+
+
+class Rig:
+    """A PostgreSQL, a Redis and a folder; closing it removes all three."""
+
+    def __init__(self):
+        self.folder = make_temp_dir()
+        self.postgres = Postgres(fsync=True, options={
+            **POSTGRES_OPTIONS, "shared_buffers": _shared_buffers()})
+        self.redis = Redis()
+
+    def close(self):
+        self.postgres.destroy()
+        self.redis.destroy()
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def env(self, database):
+        """Settings of our programs; what is not here has its default."""
+        return {"DATABASE_URL": database.url, "REDIS_URL": self.redis.url, "LOG_LEVEL": "warn"}
+
+    @contextlib.contextmanager
+    def program(self, name, env, ready):
+        """One of our programs, from the moment that ready() is true to its stop."""
+        process = Program(name, [], env, self.folder / f"{name}.log")
+        try:
+            wait_for(lambda: ready() or process.must_run(), 60, f"{name} being ready")
+            yield process
+            process.must_run()
+        finally:
+            process.stop()
+
+    def worker(self, database):
+        """A running aion2-worker with its default settings."""
+        client = self.redis.client()
+        client.flushall()
+        return self.program("aion2-worker", self.env(database),
+                            lambda: client.scard("aion2:workers"))
+
+    @contextlib.contextmanager
+    def nginx(self, root):
+        """nginx serving the files below root; gives its base URL."""
+        port = free_port()
+        conf = self.folder / "nginx.conf"
+        conf.write_text(NGINX_CONF.format(
+            folder=self.folder, port=port, root=root,
+            user="user root;" if os.geteuid() == 0 else ""), encoding="utf-8")
+        log = self.folder / "nginx.log"
+        process = start_process(
+            [machine.find_program("nginx"), "-p", self.folder, "-c", conf,
+             "-e", self.folder / "nginx-error.log"], log, clean_env(),
+            death_signal=signal.SIGTERM)
+        try:
+            wait_for(lambda: port_open(port), 30, "nginx listening")
+            yield f"http://127.0.0.1:{port}"
+        finally:
+            process.terminate()
+            process.wait()
