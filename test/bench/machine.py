@@ -70,7 +70,8 @@ def describe():
         "processor": _field("/proc/cpuinfo", "model name") or platform.machine(),
         "cores": str(os.cpu_count()),
         "memory": f"{_ram_gb()} GB",
-        "kernel": f"{platform.system()} {platform.release()}",
+        # Without the suffix of whoever built it.
+        "kernel": platform.system() + " " + platform.release().partition("-")[0],
         "compiler": _first_line(["gcc", "--version"]),
         "PostgreSQL": _first_line([f"{PG_BIN}/postgres", "--version"]).split(") ")[-1],
         "Redis": _first_line(["redis-server", "--version"]).split()[2].removeprefix("v="),

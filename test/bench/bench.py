@@ -1,0 +1,115 @@
+#!/usr/bin/python3
+"""The benchmark: each figure beside that of a peer measured in the same run."""
+import argparse
+import datetime
+import pathlib
+import sys
+
+import machine
+import report
+
+DOCS = pathlib.Path(__file__).resolve().parents[2] / "docs" / "benchmarks.md"
+SIZES = [10_000, 100_000, 1_000_000]
+QUICK_SIZES = [2_000]
+
+
+def parse_arguments():
+    parser = argparse.ArgumentParser(description=__doc__, epilog="docs/benchmarks.md says more.")
+    parser.add_argument("--only", choices=["batch", "api"], help="one part of it")
+    parser.add_argument("--sizes", type=lambda text: [int(n) for n in text.split(",")],
+                        metavar="N,...", help="populations (default 10000,100000,1000000)")
+    parser.add_argument("--runs", type=int, help="runs of each measurement (default 5)")
+    parser.add_argument("--seconds", type=int, help="length of a run of wrk (default 10)")
+    parser.add_argument("--quick", action="store_true",
+                        help="2,000 characters, 2 runs, 2 seconds: does it work at all?")
+    parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="also write JSON")
+    parser.add_argument("--write-docs", action="store_true",
+                        help="replace the results in docs/benchmarks.md")
+    options = parser.parse_args()
+    options.sizes = sorted(options.sizes or (QUICK_SIZES if options.quick else SIZES))
+    options.runs = options.runs or (2 if options.quick else 5)
+    options.seconds = options.seconds or (2 if options.quick else 10)
+    if options.sizes[0] < 100 or options.runs < 1 or options.seconds < 1:
+        parser.error("populations of at least 100 characters, at least one run and one second")
+    return options
+
+
+def say(text):
+    """Progress; the table alone goes to standard output."""
+    print(text, file=sys.stderr, flush=True)
+
+
+def measure_batch(bench, options, about):
+    """Rows of every size; the largest population stays, for the api."""
+    # pylint: disable=import-outside-toplevel
+    import batch
+    import population
+    rows, database = [], None
+    for count in options.sizes:
+        if database:
+            database.drop()
+        say(f"batch, {count:,} characters")
+        database = population.create(bench, count)
+        about["populations"].append(population.describe(database))
+        rows += batch.measure_size(bench, database, count, options.runs, say)
+    growth = batch.growth_row(rows)
+    return rows + ([growth] if growth else []), database
+
+
+def publish_board(bench, count, about):
+    """A database whose board a batch has published."""
+    # pylint: disable=import-outside-toplevel
+    import batch
+    import population
+    database = population.create(bench, count)
+    about["populations"].append(population.describe(database))
+    with bench.worker(database):
+        batch.run_batch(bench.redis.client())
+    return database
+
+
+def measure(bench, options, about):
+    # pylint: disable=import-outside-toplevel
+    import serve
+    rows, database = [], None
+    if options.only != "api":
+        rows, database = measure_batch(bench, options, about)
+    if options.only != "batch":
+        say(f"api, {options.sizes[-1]:,} characters")
+        database = database or publish_board(bench, options.sizes[-1], about)
+        rows += serve.measure(bench, database, options.runs, options.seconds, say)
+    return rows
+
+
+def write_results(options, rows, about):
+    print(", ".join(f"{key} {value}" for key, value in about["machine"].items()), end="\n\n")
+    report.print_table(rows, sys.stdout)
+    judged = [row for row in rows if row.reached is not None]
+    print(f"\n{sum(row.reached for row in judged)} of {len(judged)} goals reached")
+    if options.json:
+        options.json.write_text(report.as_json(rows, about), encoding="utf-8")
+    if options.write_docs:
+        report.write_docs(DOCS, report.as_markdown(rows, about))
+
+
+def main():
+    options = parse_arguments()
+    missing = machine.missing_packages(options.only != "api", options.only != "batch")
+    if missing:
+        sys.exit("the benchmark needs: apt install " + " ".join(missing))
+    import rig  # pylint: disable=import-outside-toplevel
+    about = {"date": datetime.date.today().isoformat(), "machine": machine.describe(),
+             "runs": options.runs, "seconds": options.seconds, "populations": []}
+    rig.build_release()
+    bench = rig.Rig()
+    try:
+        rows = measure(bench, options, about)
+    except rig.BenchError as error:
+        sys.exit(f"bench: {error}")
+    finally:
+        bench.close()
+    write_results(options, rows, about)
+
+
+if __name__ == "__main__":
+    main()

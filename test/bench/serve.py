@@ -1,0 +1,219 @@
+"""Parts B and C, the api: against nginx with the same bytes, and while generations change."""
+import contextlib
+import http.client
+import itertools
+import json
+import time
+import urllib.parse
+
+from harness import free_port, wait_for
+import generations
+import wrk
+from batch import memory_of, run_batch
+from figures import Figure, Goal, Row
+
+PART_RATE = "The api: requests per second, 64 connections"
+PART_SINGLE = "The api: one request after the other, median latency"
+PART_CHANGE = "The api: a new generation"
+
+TOP = "/api/ranking/top?limit=20"
+PAGE_SIZE = 20
+FILES = 2000
+SINGLE_SECONDS = 3
+PUBLICATIONS = 5
+
+GOAL_TOP = Goal(at_least=0.75, text=">= 0.75")
+GOAL_PAGES = Goal(at_least=0.5, text=">= 0.50")
+GOAL_P99 = Goal(at_most=5, text="<= 5")
+GOAL_MEMORY = Goal(at_most=300, text="<= 300 MB")
+
+
+class Api:
+    """A running aion2-api and one kept connection to it."""
+
+    def __init__(self, port):
+        self.base = f"http://127.0.0.1:{port}"
+        self.port = port
+        self.pid = 0
+        self.connection = None
+
+    def get(self, path):
+        """Body and headers of a 200; anything else raises."""
+        if self.connection is None:
+            self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
+        try:
+            self.connection.request("GET", path)
+            answer = self.connection.getresponse()
+            body = answer.read()
+        except (OSError, http.client.HTTPException):
+            self.connection.close()
+            self.connection = None
+            raise
+        if answer.status != 200:
+            raise http.client.HTTPException(f"{path}: {answer.status}")
+        return body, answer.headers
+
+    def etag(self):
+        return self.get("/api/ranking/top?limit=1")[1]["ETag"]
+
+    def has_board(self):
+        try:
+            return json.loads(self.get(TOP)[0])["is_snapshot"]
+        except (OSError, http.client.HTTPException):
+            return False
+
+
+@contextlib.contextmanager
+def running_api(bench, database):
+    api = Api(free_port())
+    env = {**bench.env(database), "API_LISTEN": f"127.0.0.1:{api.port}",
+           "ADMIN_LISTEN": f"127.0.0.1:{free_port()}", "API_THREADS": "2",
+           "STATE_DIR": str(bench.folder / "state")}
+    (bench.folder / "state").mkdir(exist_ok=True)
+    with bench.program("aion2-api", env, api.has_board) as process:
+        api.pid = process.pid
+        yield api
+
+
+# -- the same bytes for nginx -------------------------------------------------------------------
+
+class Mirror:
+    """Files with the bytes that the api answers with, for nginx to serve."""
+
+    def __init__(self, api, root):
+        self.root = root
+        (root / "page").mkdir(parents=True)
+        first = json.loads(api.get(page_path(1))[0])
+        self.pages = first["total_pages"]
+        deep = page_path(self.pages * 3 // 4)
+        character = json.loads(api.get(deep)[0])["items"][0]
+        # What is asked of ours -> the file with the same bytes.
+        self.paths = {}
+        for name, path in [("top.json", TOP), ("deep.json", deep),
+                           ("character.json", character_path(character))]:
+            self.paths[path] = f"/{name}"
+            (root / name).write_bytes(api.get(path)[0])
+        step = max(1, self.pages // FILES)
+        for number in range(1, FILES + 1):
+            body, _ = api.get(page_path((number * step - 1) % self.pages + 1))
+            (root / "page" / f"{number}.json").write_bytes(body)
+
+    def draws(self):
+        """Random pages of ours over the whole board, and random files."""
+        return (wrk.Draw("/api/ranking?page=", self.pages, f"&page_size={PAGE_SIZE}"),
+                wrk.Draw("/page/", FILES, ".json"))
+
+
+def page_path(number):
+    return f"/api/ranking?page={number}&page_size={PAGE_SIZE}"
+
+
+def character_path(item):
+    return "/api/character?" + urllib.parse.urlencode(
+        {"server": item["server"], "name": item["name"]}, quote_via=urllib.parse.quote)
+
+
+def alternate(runs, ours, theirs, pick):
+    """ours() and theirs() in turns; the figure that pick() takes of each outcome."""
+    pairs = [(pick(ours()), pick(theirs())) for _ in range(runs)]
+    return [list(side) for side in zip(*pairs)]
+
+
+def measure_rates(api, nginx, mirror, runs, seconds):
+    rows = []
+    cases = [("top 20 of everybody", TOP, mirror.paths[TOP], GOAL_TOP),
+             (f"random page of {mirror.pages:,}", *mirror.draws(), GOAL_PAGES)]
+    for what, our_path, their_path, goal in cases:
+        ours, theirs = alternate(runs, lambda p=our_path: wrk.run(api.base, p, seconds),
+                                 lambda p=their_path: wrk.run(nginx, p, seconds),
+                                 lambda outcome: outcome.per_second)
+        rows.append(Row(PART_RATE, what, Figure(ours, "/s"), "nginx, file of the same bytes",
+                        Figure(theirs, "/s"), goal, of_pairs=True))
+    return rows
+
+
+def measure_single(api, nginx, mirror, runs, seconds):
+    rows = []
+    names = ["top 20 of everybody", "page at three quarters of the board", "one character"]
+    for what, (our_path, their_path) in zip(names, mirror.paths.items()):
+        ours, theirs = alternate(runs, lambda p=our_path: wrk.run(api.base, p, seconds, 1, 1),
+                                 lambda p=their_path: wrk.run(nginx, p, seconds, 1, 1),
+                                 lambda outcome: outcome.p50_us)
+        rows.append(Row(PART_SINGLE, what, Figure(ours, "us"), "nginx, file of the same bytes",
+                        Figure(theirs, "us"), of_pairs=True))
+    return rows
+
+
+# -- generations that change --------------------------------------------------------------------
+
+def publish_and_wait(api, database, run_id, every_s):
+    """Seconds from the commit to the first answer of the new generation."""
+    before = api.etag()
+    generations.publish(database, run_id)
+    committed = time.perf_counter()
+    wait_for(lambda: api.etag() != before, 60, "the new generation being served", every_s)
+    return time.perf_counter() - committed
+
+
+def load_during(api, database, run_ids, draw, seconds):
+    """wrk while one generation after the other is loaded: its outcome and the number of loads."""
+    load = wrk.Wrk(api.base, draw, seconds)
+    loads = 0
+    while load.running():
+        publish_and_wait(api, database, next(run_ids), 0.02)
+        loads += 1
+    return load.outcome(), loads
+
+
+def batch_during(bench, api, database, draw, seconds):
+    """wrk while whole batches run beside it on the same machine: its outcome and their number."""
+    client = bench.redis.client()
+    batches = 0
+    with bench.worker(database):
+        load = wrk.Wrk(api.base, draw, seconds)
+        while load.running():
+            run_batch(client)
+            batches += 1
+        return load.outcome(), batches
+
+
+def measure_change(bench, api, database, mirror, seconds):
+    draw, _ = mirror.draws()
+    run_ids = itertools.cycle(generations.prepare(database, 2))
+    database.query("CHECKPOINT")
+    served_s = [publish_and_wait(api, database, next(run_ids), 0.001)
+                for _ in range(PUBLICATIONS)]
+    quiet = [wrk.run(api.base, draw, seconds).p99_us / 1000]
+    loading, loads = load_during(api, database, run_ids, draw, seconds)
+    quiet.append(wrk.run(api.base, draw, seconds).p99_us / 1000)
+    beside, batches = batch_during(bench, api, database, draw, seconds)
+    calm = Figure(quiet, "ms")
+    return [
+        Row(PART_CHANGE, "from its commit to being served", Figure(served_s, "s")),
+        Row(PART_CHANGE, "99th percentile while generations are loaded",
+            Figure([loading.p99_us / 1000], "ms"), "quiet", calm, GOAL_P99,
+            note=f"random pages, 64 connections; {loads} loads, one right after the other"),
+        Row(PART_CHANGE, "99th percentile while whole batches run on the same cores",
+            Figure([beside.p99_us / 1000], "ms"), "quiet", calm,
+            note=f"PostgreSQL and the worker share the cores with the api and wrk; "
+                 f"{batches} batches"),
+    ]
+
+
+def measure(bench, database, runs, seconds, say):
+    """All rows of the api; the database has a published generation."""
+    with running_api(bench, database) as api:
+        mirror = Mirror(api, bench.folder / "www")
+        with bench.nginx(mirror.root) as nginx:
+            say("  requests per second")
+            rows = measure_rates(api, nginx, mirror, runs, seconds)
+            say("  single requests")
+            rows += measure_single(api, nginx, mirror, runs, min(seconds, SINGLE_SECONDS))
+        say("  changes of the generation")
+        rows += measure_change(bench, api, database, mirror, seconds)
+        peak = memory_of([api.pid], "status", "VmHWM")
+        now = memory_of([api.pid], "status", "VmRSS")
+    rows.append(Row(PART_CHANGE, "peak memory of the api during all of it",
+                    Figure([peak], "MB"), goal=GOAL_MEMORY,
+                    note=f"VmHWM; {now:.0f} MB (VmRSS) at the end"))
+    return rows
