@@ -94,9 +94,11 @@ class MemoryWatch(threading.Thread):
         self.peak_mb = 0.0
 
     def run(self):
-        while not self.done.wait(0.01):
+        while True:
             pids = [self.pid, *children_of(self.pid)]
             self.peak_mb = max(self.peak_mb, memory_of(pids, "smaps_rollup", "Pss"))
+            if self.done.wait(0.01):
+                return
 
     def __enter__(self):
         self.start()

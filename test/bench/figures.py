@@ -15,10 +15,12 @@ class Figure:
         return statistics.median(self.values)
 
     def text(self):
+        unit, factor = ("ms", 1000) if self.unit == "s" and self.median < 1 else (self.unit, 1)
+        median, low, high = (short(value * factor) for value in
+                             (self.median, min(self.values), max(self.values)))
         if len(self.values) == 1:
-            return f"{short(self.median)} {self.unit}"
-        return (f"{short(self.median)} {self.unit} "
-                f"({short(min(self.values))}-{short(max(self.values))})")
+            return f"{median} {unit}"
+        return f"{median} {unit} ({low}-{high})"
 
     def as_json(self):
         return {"median": self.median, "min": min(self.values), "max": max(self.values),

@@ -9,7 +9,7 @@ import urllib.parse
 from harness import free_port, wait_for
 import generations
 import wrk
-from batch import memory_of, run_batch
+from batch import GOAL_SIZE, memory_of, run_batch
 from figures import Figure, Goal, Row
 
 PART_RATE = "The api: requests per second, 64 connections"
@@ -85,6 +85,7 @@ class Mirror:
         (root / "page").mkdir(parents=True)
         first = json.loads(api.get(page_path(1))[0])
         self.pages = first["total_pages"]
+        self.characters = first["total"]
         deep = page_path(self.pages * 3 // 4)
         character = json.loads(api.get(deep)[0])["items"][0]
         # What is asked of ours -> the file with the same bytes.
@@ -216,4 +217,7 @@ def measure(bench, database, runs, seconds, say):
     rows.append(Row(PART_CHANGE, "peak memory of the api during all of it",
                     Figure([peak], "MB"), goal=GOAL_MEMORY,
                     note=f"VmHWM; {now:.0f} MB (VmRSS) at the end"))
+    if mirror.characters < GOAL_SIZE:
+        for row in rows:
+            row.goal = None
     return rows
