@@ -104,8 +104,8 @@ def main():
     bench = rig.Rig()
     try:
         rows = measure(bench, options, about)
-    except rig.BenchError as error:
-        sys.exit(f"bench: {error}")
+    except (rig.BenchError, AssertionError) as error:
+        sys.exit(f"bench: {error}\n{bench.log_tails()}")
     finally:
         bench.close()
     write_results(options, rows, about)

@@ -87,6 +87,14 @@ class Rig:
         self.redis.destroy()
         shutil.rmtree(self.folder, ignore_errors=True)
 
+    def log_tails(self):
+        """The last lines of every log, for an error message."""
+        tails = []
+        for log in sorted(self.folder.glob("*.log")):
+            lines = log.read_text(encoding="utf-8", errors="replace").splitlines()[-5:]
+            tails += [f"{log.name}: {line}" for line in lines]
+        return "\n".join(tails)
+
     def env(self, database):
         """Settings of our programs; what is not here has its default."""
         return {"DATABASE_URL": database.url, "REDIS_URL": self.redis.url, "LOG_LEVEL": "warn"}

@@ -1,13 +1,17 @@
-"""Parts B and C, the api: against nginx with the same bytes, and while generations change."""
+"""The api: beside nginx with the same bytes, and while generations change."""
 import contextlib
 import http.client
 import itertools
 import json
 import time
 import urllib.parse
+import urllib.request
+from dataclasses import dataclass
 
 from harness import free_port, wait_for
+from servers import Database
 import generations
+import rig
 import wrk
 from batch import GOAL_SIZE, memory_of, run_batch
 from figures import Figure, Goal, Row
@@ -16,11 +20,13 @@ PART_RATE = "The api: requests per second, 64 connections"
 PART_SINGLE = "The api: one request after the other, median latency"
 PART_CHANGE = "The api: a new generation"
 
+NGINX = "nginx, file of the same bytes"
 TOP = "/api/ranking/top?limit=20"
 PAGE_SIZE = 20
 FILES = 2000
 SINGLE_SECONDS = 3
 PUBLICATIONS = 5
+CHANGE_RUNS = 3
 
 GOAL_TOP = Goal(at_least=0.75, text=">= 0.75")
 GOAL_PAGES = Goal(at_least=0.5, text=">= 0.50")
@@ -39,19 +45,22 @@ class Api:
 
     def get(self, path):
         """Body and headers of a 200; anything else raises."""
+        try:
+            status, body, headers = self._ask(path)
+        except (OSError, http.client.HTTPException):
+            # The kept connection was idle for too long: once more on a new one.
+            self.connection = None
+            status, body, headers = self._ask(path)
+        if status != 200:
+            raise http.client.HTTPException(f"{path}: {status}")
+        return body, headers
+
+    def _ask(self, path):
         if self.connection is None:
             self.connection = http.client.HTTPConnection("127.0.0.1", self.port, timeout=10)
-        try:
-            self.connection.request("GET", path)
-            answer = self.connection.getresponse()
-            body = answer.read()
-        except (OSError, http.client.HTTPException):
-            self.connection.close()
-            self.connection = None
-            raise
-        if answer.status != 200:
-            raise http.client.HTTPException(f"{path}: {answer.status}")
-        return body, answer.headers
+        self.connection.request("GET", path)
+        answer = self.connection.getresponse()
+        return answer.status, answer.read(), answer.headers
 
     def etag(self):
         return self.get("/api/ranking/top?limit=1")[1]["ETag"]
@@ -105,6 +114,17 @@ class Mirror:
                 wrk.Draw("/page/", FILES, ".json"))
 
 
+@dataclass
+class Stage:
+    """What the measurements of the api work with."""
+    bench: rig.Rig
+    database: Database
+    api: Api
+    mirror: Mirror
+    runs: int
+    seconds: int
+
+
 def page_path(number):
     return f"/api/ranking?page={number}&page_size={PAGE_SIZE}"
 
@@ -114,34 +134,45 @@ def character_path(item):
         {"server": item["server"], "name": item["name"]}, quote_via=urllib.parse.quote)
 
 
+def check_same_bytes(api, nginx, mirror):
+    for ours, theirs in mirror.paths.items():
+        with urllib.request.urlopen(nginx + theirs, timeout=10) as answer:
+            if answer.read() != api.get(ours)[0]:
+                raise rig.BenchError(f"nginx does not send the bytes of {ours}")
+
+
 def alternate(runs, ours, theirs, pick):
     """ours() and theirs() in turns; the figure that pick() takes of each outcome."""
     pairs = [(pick(ours()), pick(theirs())) for _ in range(runs)]
     return [list(side) for side in zip(*pairs)]
 
 
-def measure_rates(api, nginx, mirror, runs, seconds):
+def measure_rates(stage, nginx):
+    api, mirror = stage.api, stage.mirror
     rows = []
     cases = [("top 20 of everybody", TOP, mirror.paths[TOP], GOAL_TOP),
              (f"random page of {mirror.pages:,}", *mirror.draws(), GOAL_PAGES)]
     for what, our_path, their_path, goal in cases:
-        ours, theirs = alternate(runs, lambda p=our_path: wrk.run(api.base, p, seconds),
-                                 lambda p=their_path: wrk.run(nginx, p, seconds),
+        ours, theirs = alternate(stage.runs,
+                                 lambda p=our_path: wrk.run(api.base, p, stage.seconds),
+                                 lambda p=their_path: wrk.run(nginx, p, stage.seconds),
                                  lambda outcome: outcome.per_second)
-        rows.append(Row(PART_RATE, what, Figure(ours, "/s"), "nginx, file of the same bytes",
-                        Figure(theirs, "/s"), goal, of_pairs=True))
+        rows.append(Row(PART_RATE, what, Figure(ours, "/s"), NGINX, Figure(theirs, "/s"), goal,
+                        of_pairs=True))
     return rows
 
 
-def measure_single(api, nginx, mirror, runs, seconds):
+def measure_single(stage, nginx):
+    seconds = min(stage.seconds, SINGLE_SECONDS)
     rows = []
     names = ["top 20 of everybody", "page at three quarters of the board", "one character"]
-    for what, (our_path, their_path) in zip(names, mirror.paths.items()):
-        ours, theirs = alternate(runs, lambda p=our_path: wrk.run(api.base, p, seconds, 1, 1),
+    for what, (our_path, their_path) in zip(names, stage.mirror.paths.items()):
+        ours, theirs = alternate(stage.runs,
+                                 lambda p=our_path: wrk.run(stage.api.base, p, seconds, 1, 1),
                                  lambda p=their_path: wrk.run(nginx, p, seconds, 1, 1),
                                  lambda outcome: outcome.p50_us)
-        rows.append(Row(PART_SINGLE, what, Figure(ours, "us"), "nginx, file of the same bytes",
-                        Figure(theirs, "us"), of_pairs=True))
+        rows.append(Row(PART_SINGLE, what, Figure(ours, "us"), NGINX, Figure(theirs, "us"),
+                        of_pairs=True))
     return rows
 
 
@@ -156,67 +187,74 @@ def publish_and_wait(api, database, run_id, every_s):
     return time.perf_counter() - committed
 
 
-def load_during(api, database, run_ids, draw, seconds):
+def load_during(stage, run_ids, draw):
     """wrk while one generation after the other is loaded: its outcome and the number of loads."""
-    load = wrk.Wrk(api.base, draw, seconds)
+    load = wrk.Wrk(stage.api.base, draw, stage.seconds)
     loads = 0
     while load.running():
-        publish_and_wait(api, database, next(run_ids), 0.02)
+        publish_and_wait(stage.api, stage.database, next(run_ids), 0.02)
         loads += 1
     return load.outcome(), loads
 
 
-def batch_during(bench, api, database, draw, seconds):
+def batch_during(stage, draw):
     """wrk while whole batches run beside it on the same machine: its outcome and their number."""
-    client = bench.redis.client()
+    client = stage.bench.redis.client()
     batches = 0
-    with bench.worker(database):
-        load = wrk.Wrk(api.base, draw, seconds)
+    with stage.bench.worker(stage.database):
+        load = wrk.Wrk(stage.api.base, draw, stage.seconds)
         while load.running():
             run_batch(client)
             batches += 1
         return load.outcome(), batches
 
 
-def measure_change(bench, api, database, mirror, seconds):
-    draw, _ = mirror.draws()
-    run_ids = itertools.cycle(generations.prepare(database, 2))
-    database.query("CHECKPOINT")
-    served_s = [publish_and_wait(api, database, next(run_ids), 0.001)
+def measure_change(stage):
+    draw, _ = stage.mirror.draws()
+    run_ids = itertools.cycle(generations.prepare(stage.database, 2))
+    stage.database.query("CHECKPOINT")
+    served_s = [publish_and_wait(stage.api, stage.database, next(run_ids), 0.001)
                 for _ in range(PUBLICATIONS)]
-    quiet = [wrk.run(api.base, draw, seconds).p99_us / 1000]
-    loading, loads = load_during(api, database, run_ids, draw, seconds)
-    quiet.append(wrk.run(api.base, draw, seconds).p99_us / 1000)
-    beside, batches = batch_during(bench, api, database, draw, seconds)
-    calm = Figure(quiet, "ms")
+    quiet, loading, loads = [], [], 0
+    for _ in range(min(stage.runs, CHANGE_RUNS)):
+        quiet.append(wrk.run(stage.api.base, draw, stage.seconds).p99_us / 1e6)
+        outcome, count = load_during(stage, run_ids, draw)
+        loading.append(outcome.p99_us / 1e6)
+        loads += count
+    beside, batches = batch_during(stage, draw)
     return [
         Row(PART_CHANGE, "from its commit to being served", Figure(served_s, "s")),
-        Row(PART_CHANGE, "99th percentile while generations are loaded",
-            Figure([loading.p99_us / 1000], "ms"), "quiet", calm, GOAL_P99,
+        Row(PART_CHANGE, "99th percentile while generations are loaded", Figure(loading, "s"),
+            "quiet", Figure(quiet, "s"), GOAL_P99,
             note=f"random pages, 64 connections; {loads} loads, one right after the other"),
         Row(PART_CHANGE, "99th percentile while whole batches run on the same cores",
-            Figure([beside.p99_us / 1000], "ms"), "quiet", calm,
+            Figure([beside.p99_us / 1e6], "s"), "quiet", Figure(quiet, "s"),
             note=f"PostgreSQL and the worker share the cores with the api and wrk; "
                  f"{batches} batches"),
     ]
+
+
+def memory_row(api):
+    peak = memory_of([api.pid], "status", "VmHWM")
+    now = memory_of([api.pid], "status", "VmRSS")
+    return Row(PART_CHANGE, "peak memory of the api during all of it", Figure([peak], "MB"),
+               goal=GOAL_MEMORY, note=f"VmHWM; {now:.0f} MB (VmRSS) at the end")
 
 
 def measure(bench, database, runs, seconds, say):
     """All rows of the api; the database has a published generation."""
     with running_api(bench, database) as api:
         mirror = Mirror(api, bench.folder / "www")
+        stage = Stage(bench, database, api, mirror, runs, seconds)
         with bench.nginx(mirror.root) as nginx:
+            check_same_bytes(api, nginx, mirror)
             say("  requests per second")
-            rows = measure_rates(api, nginx, mirror, runs, seconds)
+            rows = measure_rates(stage, nginx)
             say("  single requests")
-            rows += measure_single(api, nginx, mirror, runs, min(seconds, SINGLE_SECONDS))
+            rows += measure_single(stage, nginx)
         say("  changes of the generation")
-        rows += measure_change(bench, api, database, mirror, seconds)
-        peak = memory_of([api.pid], "status", "VmHWM")
-        now = memory_of([api.pid], "status", "VmRSS")
-    rows.append(Row(PART_CHANGE, "peak memory of the api during all of it",
-                    Figure([peak], "MB"), goal=GOAL_MEMORY,
-                    note=f"VmHWM; {now:.0f} MB (VmRSS) at the end"))
+        rows += measure_change(stage)
+        rows.append(memory_row(api))
     if mirror.characters < GOAL_SIZE:
         for row in rows:
             row.goal = None
