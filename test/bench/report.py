@@ -38,7 +38,8 @@ def as_markdown(rows, about):
     for size in about["populations"]:
         lines.append(f"* {size['characters']:,} characters on {size['servers']} servers, "
                      f"raw_payload {size['raw_payload_bytes']:,} bytes, stats_payload "
-                     f"{size['stats_payload_bytes']} bytes on average")
+                     f"{size['stats_payload_bytes']} bytes as text, a row {size['row_bytes']:,} bytes "
+                     "on average")
     for part in parts_of(rows):
         lines += ["", f"### {part}", "", "| " + " | ".join(HEAD) + " |",
                   "| --- | --- | --- | ---: | --- | --- |"]
