@@ -2,8 +2,8 @@
 import base64
 import contextlib
 import json
-import os
 import pathlib
+import subprocess
 import sys
 import threading
 import time
@@ -165,45 +165,51 @@ def check_agreement(database):
 
 # -- peer: Celery and SQLAlchemy ------------------------------------------------------------------
 
-def measure_celery(bench, database, runs):
-    """Seconds of each run after a first one, from apply_async() to get()."""
-    os.environ["PEER_DATABASE_URL"] = database.url.replace("postgresql:", "postgresql+psycopg2:")
-    os.environ["PEER_REDIS_URL"] = bench.redis.url.removesuffix("/0") + "/1"
+def create_orm_tables(database, url):
     # pylint: disable=import-outside-toplevel
-    from peer_celery import app, models
     from sqlalchemy import create_engine
+    from peer_celery import models
 
-    database.query(f"CREATE SCHEMA IF NOT EXISTS {models.SCHEMA}")
-    engine = create_engine(os.environ["PEER_DATABASE_URL"])
+    database.query(f"CREATE SCHEMA {models.SCHEMA}")
+    engine = create_engine(url)
     models.Base.metadata.create_all(engine)
     engine.dispose()
     columns = "id, server, name, class, level, power, raw_payload, stats_payload, updated_at"
     database.query(f"INSERT INTO {models.SCHEMA}.characters ({columns}) "
                    f"SELECT {columns} FROM characters")
-    env = {key: os.environ[key] for key in ("PEER_DATABASE_URL", "PEER_REDIS_URL")}
+
+
+def measure_celery(bench, database, runs):
+    """Seconds of each run after a first one, from apply_async() to get()."""
+    url = database.url.replace("postgresql:", "postgresql+psycopg2:")
+    create_orm_tables(database, url)
+    env = clean_env({"PEER_DATABASE_URL": url,
+                     "PEER_REDIS_URL": bench.redis.url.removesuffix("/0") + "/1"})
     worker = start_process(
         [sys.executable, "-m", "celery", "-A", "peer_celery.app", "worker", "-c", "1",
-         "-l", "warning"], bench.folder / "celery.log", clean_env(env), cwd=HERE)
+         "-l", "warning"], bench.folder / "celery.log", env, cwd=HERE)
+    client = subprocess.Popen([sys.executable, "-m", "peer_celery.client"], cwd=HERE, env=env,
+                              stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
-        seconds = [run_celery(app.calculate_power_and_rank_batch, database)
-                   for _ in range(runs + 1)]
+        seconds = [run_celery(client, database) for _ in range(runs + 1)]
     finally:
+        client.terminate()
+        client.wait()
         worker.terminate()
         worker.wait()
     check_celery(database)
     return seconds[1:]
 
 
-def run_celery(task, database):
+def run_celery(client, database):
+    database.query("CHECKPOINT")
+    client.stdin.write("run\n")
+    client.stdin.flush()
+    status, _, seconds = client.stdout.readline().partition(" ")
+    if status != "success":
+        raise rig.BenchError(f"the Celery peer ended with {status!r}")
     population.settle(database, "peer_orm.characters")
-    start = time.perf_counter()
-    pending = task.apply_async()
-    result = pending.get(timeout=RESULT_TIMEOUT_S)
-    seconds = time.perf_counter() - start
-    pending.forget()
-    if result["status"] != "success":
-        raise rig.BenchError(f"the Celery peer ended with {result}")
-    return seconds
+    return float(seconds)
 
 
 def check_celery(database):
