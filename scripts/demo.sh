@@ -7,6 +7,7 @@ set -euo pipefail
 BIN=$ROOT/build/release/bin
 TASK=app.worker.calculate_power_and_rank_batch
 POPULATION=5000
+SERVERS=3
 SEED=12
 
 build() {
@@ -65,12 +66,14 @@ data_import() {
         return
     fi
     step characters "the sample" "$LOG_DIR/import.log" \
-        "$BIN/aion2ctl" import "$ROOT/test/data/characters.csv"
-    "$BIN/aion2ctl" generate --count $POPULATION --seed $SEED >"$RUN_DIR/population.csv" \
-        2>"$LOG_DIR/generate.log" || fail_with_log "generate" "$LOG_DIR/generate.log"
-    step characters "$POPULATION made-up ones" "$LOG_DIR/import.log" \
-        "$BIN/aion2ctl" import "$RUN_DIR/population.csv"
-    rm -f "$RUN_DIR/population.csv"
+        "$BIN/aion2ctl" import "$ROOT/test/data/characters.csv" --quiet
+    step characters "$POPULATION made-up ones on $SERVERS servers" "$LOG_DIR/import.log" \
+        population_import
+}
+
+population_import() {
+    "$BIN/aion2ctl" generate --count $POPULATION --servers $SERVERS --seed $SEED |
+        "$BIN/aion2ctl" import - --quiet
 }
 
 # program_up NAME PROGRAM: starts it unless it runs with today's binary and settings.
@@ -115,7 +118,10 @@ batch_run() {
 }
 
 look_further() {
-    local redis_cli="redis-cli -u $REDIS_URL"
+    local redis_cli="redis-cli -u \"\$REDIS_URL\""
+    if process_pid redis >/dev/null; then
+        redis_cli="redis-cli -p $(cat "$RUN_DIR/redis.port")"
+    fi
     cat <<TEXT
 
 Open in a browser or with curl:

@@ -87,6 +87,7 @@ def top(base, result_file, patience_s=15):
 
 
 def main(argv):
+    sys.stdout.reconfigure(encoding="utf-8")  # names are Korean, whatever the locale
     if argv[1:2] == ["health"]:
         return 0 if get(argv[2] + "/health").get("status") == "ok" else 1
     if argv[1:2] == ["top"]:
