@@ -21,6 +21,9 @@ static const char *structure_fault(const char *text, size_t len)
             return "a control byte in a string";
         }
         if (in_string && c == '\\') {
+            if (len - i > 5 && memcmp(text + i + 1, "u0000", 5) == 0) {
+                return "a NUL in a string"; /* cJSON would drop what follows it */
+            }
             i++;
         } else if (c == '"') {
             in_string = !in_string;

@@ -1,29 +1,58 @@
 #include <getopt.h>
 #include <stdio.h>
+#include <string.h>
+#include <unistd.h>
 
+#include "common/broker.h"
 #include "common/log.h"
 #include "common/text.h"
+#include "worker/child.h"
 #include "worker/run_once.h"
+#include "worker/supervisor.h"
 
 enum { EXIT_OK = 0, EXIT_USAGE = 64 };
 
+enum mode { MODE_SUPERVISE, MODE_CHILD, MODE_RUN, MODE_CHECK_CONFIG, MODE_HEALTHCHECK };
+
 struct options {
+    enum mode mode;
     const char *run; /* task to run once, in the foreground */
     const char *id;
     int64_t slot_unix_s;
-    bool check_config;
+    int64_t supervisor_pid;
 };
 
 static void print_help(FILE *out)
 {
-    fputs("Usage: aion2-worker [--check-config | --run TASK [--id ID] [--slot UNIX]]\n\n"
+    fputs("Usage: aion2-worker [--healthcheck | --check-config | --run TASK [--id ID] [--slot "
+          "UNIX]]\n\n"
+          "Takes task messages from a Redis list and runs them in child processes.\n\n"
+          "  --healthcheck   exit 0 when this worker (by its name) has a heartbeat in Redis\n"
+          "  --check-config  print the settings in effect\n"
           "  --run TASK      run one task here and now, without Redis, and print its result\n"
           "  --id ID         its task id (default: a random one)\n"
           "  --slot UNIX     the schedule's slot that it is for\n"
-          "  --check-config  print the settings in effect\n"
-          "  --version, --help\n\n",
+          "  --version, --help\n\n"
+          "Examples:\n"
+          "  REDIS_URL=redis://redis:6379/0 WORKER_CONCURRENCY=4 aion2-worker\n"
+          "  redis-cli LPUSH celery '{\"task\":\"app.worker.calculate_power_and_rank_batch\"}'\n"
+          "  aion2-worker --run app.worker.calculate_power_and_rank_batch\n\n"
+          "SIGTERM or SIGINT: take nothing more, give running tasks SHUTDOWN_GRACE seconds, put\n"
+          "back what is left, exit 0. A second one: at once.\n\n",
           out);
     conf_print_help(SETTINGS_ITEMS, SETTINGS_COUNT, out);
+    fputs("\nExit codes: 0 done, 1 failed, 64 wrong usage or setting, 78 the database is of\n"
+          "another version than this program.\n",
+          out);
+}
+
+static bool parse_number(const char *name, const char *text, int64_t max, int64_t *out)
+{
+    if (text_to_i64(text, 0, max, out)) {
+        return true;
+    }
+    fprintf(stderr, "aion2-worker: %s must be a number, 0 to %" PRId64 "\n", name, max);
+    return false;
 }
 
 /* An exit code, or -1 to go on. */
@@ -32,7 +61,9 @@ static int parse_options(int argc, char **argv, struct options *o)
     static const struct option LONG[] = {{"run", required_argument, NULL, 'r'},
                                          {"id", required_argument, NULL, 'i'},
                                          {"slot", required_argument, NULL, 's'},
+                                         {"child", required_argument, NULL, 'C'},
                                          {"check-config", no_argument, NULL, 'c'},
+                                         {"healthcheck", no_argument, NULL, 'H'},
                                          {"version", no_argument, NULL, 'V'},
                                          {"help", no_argument, NULL, 'h'},
                                          {NULL, 0, NULL, 0}};
@@ -41,19 +72,28 @@ static int parse_options(int argc, char **argv, struct options *o)
     while ((c = getopt_long(argc, argv, "h", LONG, NULL)) != -1) {
         switch (c) {
         case 'r':
+            o->mode = MODE_RUN;
             o->run = optarg;
             break;
         case 'i':
             o->id = optarg;
             break;
         case 's':
-            if (!text_to_i64(optarg, 0, INT64_C(253402300799), &o->slot_unix_s)) {
-                fputs("aion2-worker: --slot must be seconds since 1970\n", stderr);
+            if (!parse_number("--slot", optarg, INT64_C(253402300799), &o->slot_unix_s)) {
+                return EXIT_USAGE;
+            }
+            break;
+        case 'C': /* for the supervisor only, so not in the help */
+            o->mode = MODE_CHILD;
+            if (!parse_number("--child", optarg, INT32_MAX, &o->supervisor_pid)) {
                 return EXIT_USAGE;
             }
             break;
         case 'c':
-            o->check_config = true;
+            o->mode = MODE_CHECK_CONFIG;
+            break;
+        case 'H':
+            o->mode = MODE_HEALTHCHECK;
             break;
         case 'V':
             puts("aion2-worker " AION2RANK_VERSION);
@@ -72,6 +112,48 @@ static int parse_options(int argc, char **argv, struct options *o)
     return -1;
 }
 
+/* What the table cannot say. */
+static bool settings_make_sense(struct settings *s, struct err *e)
+{
+    static char name[300];
+    char host[256] = "localhost";
+    size_t queue_len = strlen(s->task_queue);
+
+    if (queue_len == 0 || queue_len > BROKER_QUEUE_MAX ||
+        text_has_control(s->task_queue, queue_len) || !text_is_utf8(s->task_queue, queue_len)) {
+        return err_set(e, ERR_PERMANENT, "ConfigError",
+                       "TASK_QUEUE: expected 1 to %d bytes of UTF-8 without control characters",
+                       BROKER_QUEUE_MAX);
+    }
+    if (!text_is_utf8(s->worker_name, strlen(s->worker_name))) {
+        return err_set(e, ERR_PERMANENT, "ConfigError", "WORKER_NAME: not UTF-8");
+    }
+    if (s->worker_name[0] == '\0') {
+        gethostname(host, sizeof host - 1);
+        snprintf(name, sizeof name, "aion2@%s", host);
+        s->worker_name = name;
+    }
+    return true;
+}
+
+static int run_mode(const struct options *o, const struct settings *s)
+{
+    switch (o->mode) {
+    case MODE_CHILD:
+        return child_main(s, o->supervisor_pid);
+    case MODE_RUN:
+        return run_once(s, o->run, o->id, o->slot_unix_s);
+    case MODE_HEALTHCHECK:
+        return supervisor_healthcheck(s);
+    case MODE_CHECK_CONFIG:
+        conf_print_effective(SETTINGS_ITEMS, SETTINGS_COUNT, stdout);
+        return EXIT_OK;
+    case MODE_SUPERVISE:
+        break;
+    }
+    return supervisor_main(s);
+}
+
 int main(int argc, char **argv)
 {
     struct options o = {.slot_unix_s = -1};
@@ -83,19 +165,11 @@ int main(int argc, char **argv)
     if (code >= 0) {
         return code;
     }
-    if (!conf_load(SETTINGS_ITEMS, SETTINGS_COUNT, &s, &e)) {
+    if (!conf_load(SETTINGS_ITEMS, SETTINGS_COUNT, &s, &e) || !settings_make_sense(&s, &e)) {
         fprintf(stderr, "aion2-worker: %s\n", e.text);
         return EXIT_USAGE;
     }
-    if (o.check_config) {
-        conf_print_effective(SETTINGS_ITEMS, SETTINGS_COUNT, stdout);
-        return EXIT_OK;
-    }
     log_level_parse(s.log_level, &level);
     log_init("worker", level);
-    if (o.run) {
-        return run_once(&s, o.run, o.id, o.slot_unix_s);
-    }
-    print_help(stderr);
-    return EXIT_USAGE;
+    return run_mode(&o, &s);
 }

@@ -23,7 +23,7 @@ static int print_result(const cJSON *result)
 
 int run_once(const struct settings *s, const char *task_name, const char *id, int64_t slot_unix_s)
 {
-    const struct task *task = task_find(task_name);
+    const struct task *task = task_find(task_name, s);
     char random_id[UUID_SIZE];
     struct task_request req = {.worker = "aion2-worker --run",
                                .slot_unix_s = slot_unix_s,

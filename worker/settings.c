@@ -20,5 +20,9 @@ const struct conf_item SETTINGS_ITEMS[] = {
              "connections that read characters in parallel"),
     CONF_INT("RESULT_EXPIRES", struct settings, result_expires_s, "86400", 1, 31536000,
              "seconds that a result stays in Redis"),
+    CONF_INT("RETRY_BASE_SECONDS", struct settings, retry_base_s, "60", 0, 3600,
+             "wait before the first retry; doubles with each further one"),
+    CONF_BOOL("TEST_TASKS", struct settings, test_tasks, "0",
+              "also run the tasks test.add, test.sleep, test.fail and test.crash"),
 };
 const size_t SETTINGS_COUNT = ARRAY_LEN(SETTINGS_ITEMS);

@@ -14,6 +14,8 @@ struct settings {
     int64_t shutdown_grace_s;
     int64_t batch_connections; /* readers of the batch */
     int64_t result_expires_s;
+    int64_t retry_base_s;
+    bool test_tasks;
 };
 
 extern const struct conf_item SETTINGS_ITEMS[];

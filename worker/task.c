@@ -2,29 +2,35 @@
 
 #include <string.h>
 
-#include "common/base.h"
+#include "common/keys.h"
 #include "worker/batch.h"
+#include "worker/settings.h"
+#include "worker/test_tasks.h"
 
 static const struct task TASKS[] = {
-    {.name = "app.worker.calculate_power_and_rank_batch",
-     .run = batch_task,
-     .max_retries = 3,
-     .retry_base_s = 60,
-     .hard_limit_s = 1800},
+    {TASK_BATCH, batch_task, .max_retries = 3, .hard_limit_s = 3600},
 };
 
-const struct task *task_find(const char *name)
+static const struct task TEST_TASKS[] = {
+    {"test.add", test_task_add, .max_retries = 3, .hard_limit_s = 60},
+    {"test.sleep", test_task_sleep, .max_retries = 3, .hard_limit_s = 600},
+    {"test.fail", test_task_fail, .max_retries = 3, .hard_limit_s = 60},
+    {"test.crash", test_task_crash, .max_retries = 3, .hard_limit_s = 60},
+};
+
+static const struct task *find(const struct task *tasks, size_t n, const char *name)
 {
-    for (size_t i = 0; i < ARRAY_LEN(TASKS); i++) {
-        if (strcmp(TASKS[i].name, name) == 0) {
-            return &TASKS[i];
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(tasks[i].name, name) == 0) {
+            return &tasks[i];
         }
     }
     return NULL;
 }
 
-int64_t task_retry_delay_s(const struct task *t, int retries)
+const struct task *task_find(const char *name, const struct settings *s)
 {
-    MUST(retries >= 0 && retries < 32);
-    return (int64_t)t->retry_base_s << retries;
+    const struct task *t = find(TASKS, ARRAY_LEN(TASKS), name);
+
+    return t || !s->test_tasks ? t : find(TEST_TASKS, ARRAY_LEN(TEST_TASKS), name);
 }

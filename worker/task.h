@@ -28,15 +28,11 @@ typedef cJSON *(*task_fn)(const struct task_request *req, struct err *e);
 struct task {
     const char *name;
     task_fn run;
-    int max_retries;  /* 3: four attempts in all */
-    int retry_base_s; /* the nth retry waits retry_base_s * 2^n */
+    int max_retries;  /* 3: four attempts in all; when: retry.h */
     int hard_limit_s; /* then the child is killed; 0: no limit */
 };
 
-/* NULL when there is no such task. */
-const struct task *task_find(const char *name);
-
-/* Seconds to wait before the attempt after `retries` retries: base * 2^retries (60, 120, 240). */
-int64_t task_retry_delay_s(const struct task *t, int retries);
+/* NULL when there is no such task. Test tasks exist only with TEST_TASKS. */
+const struct task *task_find(const char *name, const struct settings *s);
 
 #endif

@@ -1,0 +1,71 @@
+#ifndef WORKER_JOB_H
+#define WORKER_JOB_H
+
+#include "common/broker.h"
+#include "common/msg.h"
+#include "common/result.h"
+#include "worker/pool.h"
+#include "worker/settings.h"
+#include "worker/task.h"
+
+/*
+ * A message that this worker holds, from the take to the answer of the step that ends the hold.
+ * Nothing here talks to anybody: a function job_end_* prepares the command that ends the hold,
+ * and the consumer sends it (again and again, until Redis has answered).
+ */
+enum job_state {
+    JOB_TAKEN,
+    JOB_ADOPTING, /* its rewritten message is on the way to Redis */
+    JOB_READY,    /* waits for a free child */
+    JOB_RUNNING,
+    JOB_LOSING, /* its child died: Redis counts how often that happened */
+    JOB_ENDING, /* the step that ends the hold is on the way */
+};
+
+struct job {
+    struct job *next;
+    uint64_t number;
+    char tag[BROKER_TAG_SIZE];
+    struct broker who; /* under which boot id it is held */
+    enum job_state state;
+    char *bytes; /* as held in Redis */
+    size_t len;
+    struct msg msg;
+    const struct task *task;
+    int64_t taken_ms;   /* Redis' clock */
+    int64_t recoveries; /* as in struct broker_taken */
+    int64_t started_ms; /* monotonic */
+    int64_t started_wall_us;
+    struct broker_cmd cmd; /* of ADOPTING, LOSING, ENDING */
+    struct pool_outcome loss;
+};
+
+/* Copies the bytes. NULL when memory is out. */
+struct job *job_new(uint64_t number, const struct broker *who,
+                    const struct broker_taken *t) MUST_CHECK;
+void job_free(struct job *j);
+
+/*
+ * What to do with a fresh message, by Redis' clock: JOB_READY, JOB_ADOPTING (the command is
+ * prepared) or JOB_ENDING (refused, expired, too early, unknown, ...).
+ */
+void job_examine(struct job *j, const struct settings *s, const struct broker_taken *t);
+/* The rest of it, after the adoption. */
+void job_examine_adopted(struct job *j, const struct settings *s);
+
+/* The frame for the child; the caller's (free()), NULL when it is too long or memory is out. */
+char *job_request(const struct job *j, const struct settings *s);
+/* Seconds after which the child is killed, 0: none. */
+int64_t job_limit_s(const struct job *j);
+
+/* What the child has answered: SUCCESS, RETRY or FAILURE. */
+void job_end_answer(struct job *j, const struct settings *s, const char *frame, size_t len);
+void job_end_failure(struct job *j, const struct settings *s, const struct result_exception *x);
+void job_end_requeue(struct job *j);
+/* The child died: asks Redis to count and to put the message back. */
+void job_lose(struct job *j, const struct pool_outcome *loss);
+/* It died too often. */
+void job_end_lost(struct job *j, const struct settings *s);
+void job_end_time_limit(struct job *j, const struct settings *s);
+
+#endif

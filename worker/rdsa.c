@@ -1,0 +1,369 @@
+#include "worker/rdsa.h"
+
+#include <fcntl.h>
+#include <hiredis/async.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+/* hiredis' adapter for libevent is a header of static functions. */
+#pragma GCC diagnostic push
+#pragma GCC diagnostic ignored "-Wredundant-decls"
+#pragma GCC diagnostic ignored "-Wcast-qual"
+#ifndef hi_calloc
+#define hi_calloc calloc
+#endif
+#include <hiredis/adapters/libevent.h>
+#pragma GCC diagnostic pop
+
+#define STEADY_MS 10000 /* a connection that lasted so long ends the back-off */
+
+/* A command on its way; answers come in the order of the commands. */
+struct op {
+    struct rdsa *conn;
+    struct op *next;
+    rdsa_fn fn;
+    void *ctx;
+    uint64_t number;
+    int64_t deadline_ms;
+    struct script *load; /* part of setting up: the script that is being loaded */
+    bool setup;
+};
+
+struct rdsa {
+    struct rdsa_config cf;
+    redisAsyncContext *ac; /* NULL: waiting for the next try */
+    struct op *ops;        /* oldest first */
+    struct op **ops_end;
+    struct event *deadline;
+    struct event *again;
+    int64_t connecting_until_ms;
+    int64_t up_since_ms;
+    int backoff_ms;
+    int setup_left;
+    bool connected;
+    bool up;
+    bool told_down;
+};
+
+static void try_connect(struct rdsa *c);
+
+static void arm_ms(struct event *ev, int64_t ms)
+{
+    struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
+
+    event_add(ev, &tv);
+}
+
+/* Full jitter on the upper half, so that a fleet does not come back in one instant. */
+static void schedule_retry(struct rdsa *c)
+{
+    int64_t half = c->backoff_ms / 2;
+
+    arm_ms(c->again, half + random() % (half + 1));
+    c->backoff_ms *= 2;
+    if (c->backoff_ms > RDSA_BACKOFF_MAX_MS) {
+        c->backoff_ms = RDSA_BACKOFF_MAX_MS;
+    }
+}
+
+/* The connection is gone already; tells and plans the next try. */
+static void went_down(struct rdsa *c, const char *why)
+{
+    bool was_up = c->up;
+
+    if (!c->told_down) {
+        log_event(c->cf.quiet ? LOG_DEBUG : LOG_WARN, "redis.down", "role=%s error=%s", c->cf.role,
+                  LOGQ(why));
+        c->told_down = true;
+    }
+    if (was_up && clock_mono_ms() - c->up_since_ms > STEADY_MS) {
+        c->backoff_ms = RDSA_BACKOFF_MIN_MS;
+    }
+    c->up = c->connected = false;
+    event_del(c->deadline);
+    schedule_retry(c);
+    if (was_up && c->cf.on_down) {
+        c->cf.on_down(c->cf.ctx);
+    }
+}
+
+static void drop(struct rdsa *c, const char *why)
+{
+    redisAsyncContext *ac = c->ac;
+
+    if (ac) {
+        c->ac = NULL;
+        went_down(c, why);
+        redisAsyncFree(ac); /* gives every outstanding command its NULL */
+    }
+}
+
+static void on_deadline(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
+{
+    struct rdsa *c = arg;
+    int64_t now = clock_mono_ms();
+    int64_t until = c->ops ? c->ops->deadline_ms : c->connecting_until_ms;
+
+    if (!c->ac || (c->connected && !c->ops)) {
+        return;
+    }
+    if (until > now) {
+        arm_ms(c->deadline, until - now);
+        return;
+    }
+    drop(c, c->connected ? "no answer in time" : "no connection in time");
+}
+
+static void unlink_op(struct rdsa *c, struct op *op)
+{
+    struct op **at = &c->ops;
+
+    while (*at && *at != op) {
+        at = &(*at)->next;
+    }
+    if (*at) {
+        *at = op->next;
+        if (!*at) {
+            c->ops_end = at;
+        }
+    }
+}
+
+static void come_up(struct rdsa *c)
+{
+    c->up = true;
+    c->up_since_ms = clock_mono_ms();
+    log_event(c->cf.quiet || !c->told_down ? LOG_DEBUG : LOG_INFO, "redis.up", "role=%s",
+              c->cf.role);
+    c->told_down = false;
+    c->cf.on_up(c->cf.ctx);
+}
+
+static void setup_step_done(struct rdsa *c, const struct op *op, const redisReply *r)
+{
+    if (op->load && r->type == REDIS_REPLY_STRING && r->len == sizeof op->load->sha1 - 1) {
+        memcpy(op->load->sha1, r->str, sizeof op->load->sha1);
+    }
+    if (--c->setup_left == 0) {
+        come_up(c);
+    }
+}
+
+static void on_reply(UNUSED redisAsyncContext *ac, void *reply, void *privdata)
+{
+    struct op *op = privdata;
+    struct rdsa *c = op->conn;
+    const redisReply *r = reply;
+
+    unlink_op(c, op);
+    if (r && r->type == REDIS_REPLY_ERROR) {
+        if (c->ac == ac) {
+            drop(c, r->str);
+        }
+        r = NULL;
+    }
+    if (op->fn) {
+        op->fn(op->ctx, op->number, r);
+    } else if (r && op->setup && c->ac == ac) {
+        setup_step_done(c, op, r);
+    }
+    free(op);
+}
+
+static void send_op(struct rdsa *c, struct op *op, int argc, const char **argv, const size_t *lens)
+{
+    op->conn = c;
+    *c->ops_end = op;
+    c->ops_end = &op->next;
+    if (!event_pending(c->deadline, EV_TIMEOUT, NULL) || c->ops == op) {
+        arm_ms(c->deadline, op->deadline_ms - clock_mono_ms());
+    }
+    if (redisAsyncCommandArgv(c->ac, on_reply, op, argc, argv, lens) != REDIS_OK) {
+        /* Memory is out, or it is being closed: no callback will come for this one. */
+        unlink_op(c, op);
+        if (op->fn) {
+            op->fn(op->ctx, op->number, NULL);
+        }
+        free(op);
+    }
+}
+
+static struct op *op_new(int timeout_ms)
+{
+    struct op *op = mem_alloc(sizeof *op);
+
+    op->deadline_ms = clock_mono_ms() + timeout_ms;
+    return op;
+}
+
+static void setup(struct rdsa *c, struct script *load, int argc, const char **argv)
+{
+    struct op *op = op_new(RDSA_CONNECT_MS);
+
+    op->setup = true;
+    op->load = load;
+    c->setup_left++;
+    send_op(c, op, argc, argv, NULL);
+}
+
+static void start_setup(struct rdsa *c)
+{
+    const struct rds_addr *a = c->cf.addr;
+    char db[16];
+
+    c->setup_left = 1; /* held until everything is on its way */
+    if (a->password[0] && a->user[0]) {
+        setup(c, NULL, 3, (const char *[]){"AUTH", a->user, a->password});
+    } else if (a->password[0]) {
+        setup(c, NULL, 2, (const char *[]){"AUTH", a->password});
+    }
+    snprintf(db, sizeof db, "%d", a->db);
+    setup(c, NULL, 2, (const char *[]){"SELECT", db});
+    for (size_t i = 0; c->cf.load_scripts && i < BROKER_SCRIPT_COUNT; i++) {
+        setup(c, BROKER_SCRIPTS[i], 3, (const char *[]){"SCRIPT", "LOAD", BROKER_SCRIPTS[i]->lua});
+    }
+    c->setup_left--;
+}
+
+static void on_connect(const redisAsyncContext *ac, int status)
+{
+    struct rdsa *c = ac->data;
+
+    if (!c || c->ac != ac) {
+        return;
+    }
+    if (status != REDIS_OK) {
+        c->ac = NULL; /* hiredis frees it */
+        went_down(c, ac->errstr && ac->errstr[0] ? ac->errstr : "connection refused");
+        return;
+    }
+    c->connected = true;
+    start_setup(c);
+}
+
+static void on_disconnect(const redisAsyncContext *ac, UNUSED int status)
+{
+    struct rdsa *c = ac->data;
+
+    if (c && c->ac == ac) {
+        c->ac = NULL;
+        went_down(c, ac->errstr && ac->errstr[0] ? ac->errstr : "closed");
+    }
+}
+
+static void try_connect(struct rdsa *c)
+{
+    const struct rds_addr *a = c->cf.addr;
+    redisAsyncContext *ac =
+        a->path[0] ? redisAsyncConnectUnix(a->path) : redisAsyncConnect(a->host, a->port);
+
+    if (!ac || ac->err) {
+        went_down(c, ac ? ac->errstr : "out of memory");
+        if (ac) {
+            redisAsyncFree(ac);
+        }
+        return;
+    }
+    fcntl(ac->c.fd, F_SETFD, FD_CLOEXEC); /* not for children: hiredis leaves it open */
+    ac->data = c;
+    c->ac = ac;
+    c->connecting_until_ms = clock_mono_ms() + RDSA_CONNECT_MS;
+    redisLibeventAttach(ac, c->cf.base);
+    redisAsyncSetConnectCallback(ac, on_connect);
+    redisAsyncSetDisconnectCallback(ac, on_disconnect);
+    arm_ms(c->deadline, RDSA_CONNECT_MS);
+}
+
+static void on_again(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
+{
+    struct rdsa *c = arg;
+
+    if (!c->ac) {
+        try_connect(c);
+    }
+}
+
+struct rdsa *rdsa_new(const struct rdsa_config *config)
+{
+    struct rdsa *c = mem_alloc(sizeof *c);
+
+    c->cf = *config;
+    c->ops_end = &c->ops;
+    c->backoff_ms = RDSA_BACKOFF_MIN_MS;
+    c->deadline = evtimer_new(config->base, on_deadline, c);
+    c->again = evtimer_new(config->base, on_again, c);
+    MUST(c->deadline && c->again);
+    arm_ms(c->again, 0);
+    return c;
+}
+
+void rdsa_free(struct rdsa *c)
+{
+    redisAsyncContext *ac = c->ac;
+
+    c->ac = NULL;
+    c->up = false;
+    if (ac) {
+        ac->data = NULL;
+        redisAsyncFree(ac);
+    }
+    event_free(c->deadline);
+    event_free(c->again);
+    free(c);
+}
+
+bool rdsa_is_up(const struct rdsa *c)
+{
+    return c->up;
+}
+
+void rdsa_command(struct rdsa *c, int timeout_ms, rdsa_fn fn, void *ctx, uint64_t number, int argc,
+                  const char **argv)
+{
+    struct op *op;
+
+    if (!c->up) {
+        fn(ctx, number, NULL);
+        return;
+    }
+    op = op_new(timeout_ms);
+    op->fn = fn;
+    op->ctx = ctx;
+    op->number = number;
+    send_op(c, op, argc, argv, NULL);
+}
+
+void rdsa_script(struct rdsa *c, const struct broker_cmd *cmd, rdsa_fn fn, void *ctx,
+                 uint64_t number)
+{
+    const char *argv[BROKER_ARGS_MAX + 3];
+    size_t lens[BROKER_ARGS_MAX + 3];
+    char keys[12];
+    struct op *op;
+
+    if (!c->up || cmd->failed) {
+        fn(ctx, number, NULL);
+        return;
+    }
+    snprintf(keys, sizeof keys, "%d", cmd->keys);
+    argv[0] = "EVALSHA";
+    argv[1] = cmd->script->sha1;
+    argv[2] = keys;
+    for (int i = 0; i < 3; i++) {
+        lens[i] = strlen(argv[i]);
+    }
+    for (int i = 0; i < cmd->n; i++) {
+        argv[i + 3] = cmd->args[i];
+        lens[i + 3] = cmd->lens[i];
+    }
+    op = op_new(RDSA_COMMAND_MS);
+    op->fn = fn;
+    op->ctx = ctx;
+    op->number = number;
+    send_op(c, op, cmd->n + 3, argv, lens);
+}

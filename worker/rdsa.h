@@ -1,0 +1,51 @@
+#ifndef WORKER_RDSA_H
+#define WORKER_RDSA_H
+
+#include <event2/event.h>
+#include <hiredis/hiredis.h>
+
+#include "common/broker.h"
+
+/*
+ * One connection to Redis on a libevent loop that is always there or on its way back. It
+ * authenticates, selects the database and loads the scripts before it calls itself up. Each
+ * command has a deadline: an answer that is late, or any error answer, ends the connection,
+ * which then comes back after RDSA_BACKOFF_*. A caller needs to know only up and down.
+ *
+ * Connecting looks the host name up with the resolver of the C library, which may block the loop
+ * while a name server does not answer.
+ */
+#define RDSA_BACKOFF_MIN_MS 100
+#define RDSA_BACKOFF_MAX_MS 1500 /* so that work goes on within 2 s of Redis' return */
+#define RDSA_CONNECT_MS     5000
+#define RDSA_COMMAND_MS     5000
+
+struct rdsa;
+
+struct rdsa_config {
+    struct event_base *base;
+    const struct rds_addr *addr; /* borrowed */
+    const char *role;            /* static text for logs */
+    bool load_scripts;
+    bool quiet; /* state changes are worth a debug line only */
+    void (*on_up)(void *ctx);
+    void (*on_down)(void *ctx); /* may be NULL */
+    void *ctx;
+};
+
+/* Starts connecting. */
+struct rdsa *rdsa_new(const struct rdsa_config *config);
+/* Not from within a callback of this module. Outstanding commands get their NULL. */
+void rdsa_free(struct rdsa *c);
+bool rdsa_is_up(const struct rdsa *c);
+
+/* r is NULL when no good answer came; it is gone after the call. number: as given. */
+typedef void (*rdsa_fn)(void *ctx, uint64_t number, const redisReply *r);
+
+/* Both call fn exactly once, later or, when the connection is not up, at once. */
+void rdsa_script(struct rdsa *c, const struct broker_cmd *cmd, rdsa_fn fn, void *ctx,
+                 uint64_t number);
+void rdsa_command(struct rdsa *c, int timeout_ms, rdsa_fn fn, void *ctx, uint64_t number, int argc,
+                  const char **argv);
+
+#endif

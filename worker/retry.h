@@ -1,0 +1,22 @@
+#ifndef WORKER_RETRY_H
+#define WORKER_RETRY_H
+
+#include "common/err.h"
+
+/* When a failed attempt is repeated. Pure. */
+
+/* Seconds before the attempt that follows `retries` retries: base * 2^retries, at most a day. */
+int64_t retry_delay_s(int64_t base_s, int retries);
+
+/* Only what may pass by itself is repeated, and only max_retries times. */
+bool retry_wanted(enum err_class cls, int retries, int max_retries);
+
+#define RETRY_PLAN_SIZE 256
+/*
+ * The whole timetable in words, from the attempt that just failed:
+ * "attempt 1 of 4 failed; next at 2025-12-31T21:48:16Z (60 s), then 120 s, 240 s"
+ */
+const char *retry_plan(char out[RETRY_PLAN_SIZE], int64_t base_s, int retries, int max_retries,
+                       int64_t now_us);
+
+#endif

@@ -1,0 +1,189 @@
+#include "worker/supervisor.h"
+
+#include <event2/event.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "common/json.h"
+#include "common/keys.h"
+#include "common/log.h"
+#include "common/pg.h"
+#include "common/schema.h"
+#include "worker/consumer.h"
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 64, EXIT_CONFIG = 78 };
+
+#define SCHEMA_WAIT_S       1
+#define HEALTH_TIMEOUT_MS   3000
+#define HEALTH_WORKERS_SEEN 1000
+
+struct supervisor {
+    struct consumer *consumer;
+    bool stopping;
+};
+
+static void on_stop_signal(UNUSED evutil_socket_t sig, UNUSED short what, void *arg)
+{
+    struct supervisor *s = arg;
+
+    if (s->stopping) {
+        log_warn("worker.stopping_now", "reason=\"second signal\"");
+        consumer_stop_now(s->consumer);
+        return;
+    }
+    s->stopping = true;
+    consumer_stop(s->consumer);
+}
+
+/* ---- the database, looked at once ---- */
+
+enum schema_state { SCHEMA_FITS, SCHEMA_UNKNOWN, SCHEMA_BEHIND, SCHEMA_WRONG };
+
+static enum schema_state look_at_schema(const struct settings *s, struct err *e)
+{
+    PGconn *pg = pg_connect(s->database_url, "aion2-worker", e);
+    enum schema_state state = SCHEMA_FITS;
+
+    if (!pg) {
+        return e->cls == ERR_RETRYABLE ? SCHEMA_UNKNOWN : SCHEMA_WRONG;
+    }
+    if (!schema_check(pg, e)) {
+        state = e->cls == ERR_RETRYABLE ? SCHEMA_BEHIND : SCHEMA_WRONG;
+    }
+    PQfinish(pg);
+    return state;
+}
+
+/*
+ * A schema that is behind is waited for: tasks would fail for good on it. A database that does not
+ * answer is not waited for: tasks that need it are retried, and their senders should see so.
+ */
+static bool schema_allows_start(const struct settings *s)
+{
+    bool told = false;
+
+    for (;;) {
+        struct err e = {0};
+
+        switch (look_at_schema(s, &e)) {
+        case SCHEMA_FITS:
+            return true;
+        case SCHEMA_UNKNOWN:
+            log_warn("database.away", "error=%s", LOGQ(e.text));
+            return true;
+        case SCHEMA_WRONG:
+            log_error("schema.wrong", "error=%s", LOGQ(e.text));
+            return false;
+        case SCHEMA_BEHIND:
+            break;
+        }
+        if (!told) {
+            log_warn("schema.waiting", "error=%s", LOGQ(e.text));
+            told = true;
+        }
+        nanosleep(&(struct timespec){.tv_sec = SCHEMA_WAIT_S}, NULL);
+    }
+}
+
+/* ---- the loop ---- */
+
+static void run_loop(struct event_base *base, const struct settings *s,
+                     const struct rds_addr *redis)
+{
+    struct supervisor sup = {0};
+    struct consumer_config cf = {.base = base, .settings = s, .redis = redis};
+    struct event *term = evsignal_new(base, SIGTERM, on_stop_signal, &sup);
+    struct event *interrupt = evsignal_new(base, SIGINT, on_stop_signal, &sup);
+
+    MUST(term && interrupt && event_add(term, NULL) == 0 && event_add(interrupt, NULL) == 0);
+    sup.consumer = consumer_new(&cf);
+    event_base_dispatch(base);
+    consumer_free(sup.consumer);
+    event_free(term);
+    event_free(interrupt);
+}
+
+int supervisor_main(const struct settings *s)
+{
+    struct rds_addr redis;
+    struct event_base *base;
+    struct err e;
+
+    if (!rds_parse_url(s->redis_url, &redis, &e)) {
+        fprintf(stderr, "aion2-worker: %s\n", e.text);
+        return EXIT_USAGE;
+    }
+    if (!schema_allows_start(s)) {
+        return EXIT_CONFIG;
+    }
+    signal(SIGPIPE, SIG_IGN);
+    srandom((unsigned)getpid() ^ (unsigned)time(NULL)); /* jitter only */
+    base = event_base_new();
+    MUST(base);
+    log_info("worker.starting", "name=%s queue=%s concurrency=%" PRId64 " version=%s",
+             LOGQ(s->worker_name), LOGQ(s->task_queue), s->concurrency, AION2RANK_VERSION);
+    run_loop(base, s, &redis);
+    event_base_free(base);
+    log_info("worker.stopped", "name=%s", LOGQ(s->worker_name));
+    return EXIT_OK;
+}
+
+/* ---- healthcheck ---- */
+
+static bool beats(redisContext *c, const char *boot, const char *name, struct err *e)
+{
+    redisReply *r = rds_command(c, e, "GET " KEY_WORKER_PREFIX "%s", boot);
+    cJSON *o = NULL;
+    const char *its;
+    bool yes;
+
+    if (r && r->type == REDIS_REPLY_STRING) {
+        o = json_parse(r->str, (size_t)r->len, e);
+    }
+    its = json_get_str(o, "name");
+    yes = its && strcmp(its, name) == 0;
+    cJSON_Delete(o);
+    freeReplyObject(r);
+    return yes;
+}
+
+static bool somebody_beats(redisContext *c, const char *name, struct err *e)
+{
+    redisReply *r = rds_command(c, e, "SMEMBERS " KEY_WORKERS);
+    bool found = false;
+
+    if (!r) {
+        return false;
+    }
+    err_set(e, ERR_RETRYABLE, "NotRunning", "no worker called %.100s has a heartbeat in Redis",
+            name);
+    for (size_t i = 0; !found && i < r->elements && i < HEALTH_WORKERS_SEEN; i++) {
+        found = beats(c, r->element[i]->str, name, e);
+    }
+    freeReplyObject(r);
+    return found;
+}
+
+int supervisor_healthcheck(const struct settings *s)
+{
+    struct rds_addr redis;
+    struct err e = {0};
+    redisContext *c = NULL;
+    bool ok = rds_parse_url(s->redis_url, &redis, &e);
+
+    if (ok) {
+        c = rds_connect(&redis, HEALTH_TIMEOUT_MS, &e);
+        ok = c && somebody_beats(c, s->worker_name, &e);
+    }
+    if (c) {
+        redisFree(c);
+    }
+    if (!ok) {
+        fprintf(stderr, "aion2-worker: %s\n", e.text);
+    }
+    return ok ? EXIT_OK : EXIT_FAILED;
+}

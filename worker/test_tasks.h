@@ -1,0 +1,13 @@
+#ifndef WORKER_TEST_TASKS_H
+#define WORKER_TEST_TASKS_H
+
+#include "worker/task.h"
+
+/* Tasks for tests of the worker itself; they exist only with TEST_TASKS=1. */
+cJSON *test_task_add(const struct task_request *req, struct err *e);   /* args: numbers */
+cJSON *test_task_sleep(const struct task_request *req, struct err *e); /* args: [seconds] */
+/* args: [error type, text]; kwargs: {"class": "retryable", "succeed_after": retries} */
+cJSON *test_task_fail(const struct task_request *req, struct err *e);
+cJSON *test_task_crash(const struct task_request *req, struct err *e); /* kills its own process */
+
+#endif
