@@ -1,7 +1,126 @@
 #include "worker/batch.h"
 
+#include <malloc.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "worker/batch_parts.h"
+
+/* In this order; a step that sets batch.result is the last. */
+static const struct {
+    const char *name;
+    bool (*run)(struct batch *b, struct err *e);
+} STEPS[] = {
+    {"connect", batch_connect},   {"claim", batch_claim}, {"lock", batch_lock},
+    {"snapshot", batch_snapshot}, {"read", batch_read},   {"keep", batch_keep},
+    {"score", batch_score},       {"write", batch_write}, {"index", batch_index},
+    {"publish", batch_publish},
+};
+
+bool batch_score(struct batch *b, struct err *e)
+{
+    struct population *p = &b->people;
+
+    b->averages = mem_try_array(p->servers.count, sizeof *b->averages);
+    if (!b->averages || !order_init(&b->order, p->ranked.count)) {
+        return err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory while scoring");
+    }
+    score_order_by_id(&b->order, p);
+    if (!score_average(p, &b->order, b->averages)) {
+        return err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory while scoring");
+    }
+    score_everybody(p, b->averages);
+    population_drop_stats(p);
+    score_order_by_rank(&b->order, p);
+    if (!walk_init(&b->walk, p, b->averages)) {
+        return err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory while scoring");
+    }
+    return true;
+}
+
+static double seconds_since(int64_t start_us)
+{
+    return (double)((clock_mono_us() - start_us) / 1000) / 1000.0;
+}
+
+static bool run_steps(struct batch *b, struct err *e)
+{
+    for (size_t i = 0; i < ARRAY_LEN(STEPS) && !b->result; i++) {
+        int64_t start = clock_mono_us();
+
+        if (!STEPS[i].run(b, e)) {
+            return err_prefix(e, STEPS[i].name);
+        }
+        b->phases[b->phase_count++] = (struct batch_phase){STEPS[i].name, seconds_since(start)};
+    }
+    return true;
+}
+
+static void log_done(const struct batch *b, double seconds)
+{
+    char phases[BATCH_PHASES_MAX * 32] = "";
+    size_t len = 0;
+
+    for (int i = 0; i < b->phase_count && len < sizeof phases; i++) {
+        len += (size_t)snprintf(phases + len, sizeof phases - len, " %s=%.3f", b->phases[i].name,
+                                b->phases[i].seconds);
+    }
+    log_info("batch.done",
+             "run=%" PRId64 " attempt=%d processed=%" PRIu32 " failed=%" PRIu64 " servers=%" PRIu32
+             " entries=%" PRIu32 " seconds=%.3f%s",
+             b->run_id, b->attempt, b->people.scored, b->failed, b->servers, b->order.count,
+             seconds, phases);
+}
+
+/* The lock goes before the session does: the next batch may start at once. */
+static void close_session(struct batch *b)
+{
+    struct err ignored;
+
+    if (b->main && PQstatus(b->main) == CONNECTION_OK &&
+        !pg_run(b->main, "SELECT pg_advisory_unlock_all()", &ignored)) {
+        log_debug("batch.unlock", "text=%s", LOGQ(ignored.text)); /* the session's end does it */
+    }
+    PQfinish(b->main);
+}
+
+static void fini(struct batch *b)
+{
+    close_session(b);
+    walk_fini(&b->walk);
+    order_fini(&b->order);
+    free(b->averages);
+    failures_fini(&b->failures);
+    population_fini(&b->people);
+    malloc_trim(0); /* the process lives on and waits for the next slot */
+}
+
 cJSON *batch_task(const struct task_request *req, struct err *e)
 {
-    err_set(e, ERR_PERMANENT, "NotImplementedError", "%s: the batch is not in this build", req->id);
-    return NULL;
+    struct batch b = {.req = req};
+    int64_t start = clock_mono_us();
+    cJSON *result = NULL;
+
+    population_init(&b.people);
+    failures_init(&b.failures);
+    if (run_steps(&b, e)) {
+        result = b.result;
+    } else {
+        log_error("batch.failed", "run=%" PRId64 " attempt=%d class=%s text=%s", b.run_id,
+                  b.attempt, err_class_name(e->cls), LOGQ(e->text));
+        cJSON_Delete(b.result);
+    }
+    if (!result && b.claimed) {
+        batch_note_failure(&b, e);
+    }
+    if (b.published) {
+        log_done(&b, seconds_since(start));
+        batch_prune(&b);
+    }
+    fini(&b);
+    return result;
 }

@@ -1,0 +1,88 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "worker/batch_parts.h"
+
+/* Runs are kept with their averages; failures of fewer; boards only while they are readable. */
+#define RUNS_KEPT          "2000"
+#define RUNS_WITH_FAILURES "50"
+#define DROPS_AT_ONCE      50
+
+static const char OLD_GENERATIONS_SQL[] =
+    "SELECT n.id FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid,"
+    " LATERAL (SELECT substring(c.relname FROM '^ranking_entries_([0-9]+)$')::bigint AS id) AS n"
+    " WHERE i.inhparent = 'ranking_entries'::regclass AND n.id IS NOT NULL"
+    " AND NOT EXISTS (SELECT FROM ranking_state AS s WHERE n.id IN (s.run_id, s.previous_run_id))"
+    " ORDER BY n.id LIMIT $1";
+
+/* Each in a transaction of its own; none matters to the run that has been published. */
+static const char *const STATEMENTS[] = {
+    "DELETE FROM ranking_snapshots AS t USING ranking_state AS s"
+    " WHERE t.run_id <> s.run_id AND t.run_id IS DISTINCT FROM s.previous_run_id",
+
+    "DELETE FROM batch_failures WHERE run_id <= (SELECT id FROM batch_runs ORDER BY id DESC"
+    " OFFSET " RUNS_WITH_FAILURES " LIMIT 1)",
+
+    "DELETE FROM batch_runs AS r WHERE id <= (SELECT id FROM batch_runs ORDER BY id DESC"
+    " OFFSET " RUNS_KEPT " LIMIT 1) AND state <> 'running'"
+    " AND NOT EXISTS (SELECT FROM ranking_state AS s WHERE r.id IN (s.run_id, s.previous_run_id))",
+
+    /* A worker died and its task never came back: whoever runs has the lock, and that is us. */
+    "UPDATE batch_runs SET state = 'failed', finished_at = clock_timestamp(),"
+    " error = 'the worker ended without a word'"
+    " WHERE state = 'running' AND started_at < now() - interval '1 hour'",
+
+    /* The lists are rewritten whole by each run; do not wait for autovacuum to notice. */
+    "VACUUM (SKIP_LOCKED) ranking_snapshots, batch_failures",
+};
+
+static void drop_generation(struct batch *b, const char *id)
+{
+    char sql[128];
+    struct err e;
+
+    snprintf(sql, sizeof sql, "DROP TABLE ranking_entries_%s", id);
+    if (pg_run(b->main, sql, &e)) {
+        log_debug("batch.dropped", "generation=%s", id);
+        return;
+    }
+    log_info("batch.not_dropped", "generation=%s text=%s", id, LOGQ(e.text));
+}
+
+static void drop_generations(struct batch *b)
+{
+    char most[16];
+    const char *values[] = {most};
+    struct err e;
+    PGresult *r;
+
+    snprintf(most, sizeof most, "%d", DROPS_AT_ONCE);
+    r = pg_exec_params(b->main, OLD_GENERATIONS_SQL, 1, values, &e);
+    if (!r) {
+        log_warn("batch.prune", "text=%s", LOGQ(e.text));
+        return;
+    }
+    for (int i = 0; i < PQntuples(r); i++) {
+        drop_generation(b, PQgetvalue(r, i, 0));
+    }
+    PQclear(r);
+}
+
+void batch_prune(struct batch *b)
+{
+    struct err e;
+
+    /* A drop locks the parent table: whoever wants to read meanwhile waits this long at most. */
+    if (!pg_run(b->main, "SET lock_timeout = '100ms'; SET statement_timeout = '60s'", &e)) {
+        log_warn("batch.prune", "text=%s", LOGQ(e.text));
+        return;
+    }
+    drop_generations(b);
+    for (size_t i = 0; i < ARRAY_LEN(STATEMENTS); i++) {
+        if (!pg_run(b->main, STATEMENTS[i], &e)) {
+            log_warn("batch.prune", "text=%s", LOGQ(e.text));
+        }
+    }
+}

@@ -1,0 +1,77 @@
+#include <string.h>
+
+#include "worker/batch_parts.h"
+
+/* Small payloads are passed on here rather than in the function: PostgreSQL cannot inline it. */
+const char BATCH_ROW_COLUMNS[] =
+    "id, server, name, class, level, power, CASE WHEN pg_column_size(stats_payload) <= 1024"
+    " THEN stats_payload ELSE stats_for_scoring(stats_payload) END";
+
+enum { F_ID, F_SERVER, F_NAME, F_CLASS, F_LEVEL, F_POWER, F_STATS };
+
+#define JSONB_VERSION 1
+
+static bool take_text(const struct pgcopy_field *f, const char **text, size_t *len)
+{
+    *text = f->data;
+    *len = f->len < 0 ? 0 : (size_t)f->len;
+    return f->len >= 0;
+}
+
+static bool decode(const struct pgcopy_field *f, struct population_row *row)
+{
+    row->power = POWER_UNKNOWN;
+    return pgcopy_to_i64(&f[F_ID], &row->id) &&
+           take_text(&f[F_SERVER], &row->server, &row->server_len) &&
+           take_text(&f[F_NAME], &row->name, &row->name_len) &&
+           take_text(&f[F_CLASS], &row->class, &row->class_len) &&
+           pgcopy_to_i32(&f[F_LEVEL], &row->level) &&
+           (f[F_POWER].len < 0 || pgcopy_to_i64(&f[F_POWER], &row->power)) && f[F_STATS].len >= 1 &&
+           f[F_STATS].data[0] == JSONB_VERSION;
+}
+
+static void copy_text(char dst[FAILURE_TEXT_SIZE], const char *text, size_t len)
+{
+    len = len < FAILURE_TEXT_SIZE ? len : FAILURE_TEXT_SIZE - 1;
+    memcpy(dst, text, len);
+    dst[len] = '\0';
+}
+
+static bool take_failed(struct batch *b, const struct population_row *row,
+                        const struct payload_fault *fault, struct err *e)
+{
+    struct failure one = {.id = row->id, .stat = fault->stat};
+
+    copy_text(one.server, row->server, row->server_len);
+    copy_text(one.name, row->name, row->name_len);
+    memcpy(one.reason, fault->reason, sizeof one.reason);
+    if (!failures_add(&b->failures, &one)) {
+        return err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory for failures");
+    }
+    return population_add_failed(&b->people, row, e);
+}
+
+bool batch_take_row(void *batch, const struct pgcopy_field *fields, struct err *e)
+{
+    struct batch *b = batch;
+    struct population_row row;
+    struct payload_stats stats;
+    struct payload_fault fault;
+
+    if (!decode(fields, &row)) {
+        return err_set(e, ERR_PERMANENT, "ProtocolError",
+                       "a column of characters is of a type "
+                       "that the batch does not read");
+    }
+    b->people.rows++;
+    switch (
+        payload_parse(fields[F_STATS].data + 1, (size_t)fields[F_STATS].len - 1, &stats, &fault)) {
+    case PAYLOAD_EMPTY:
+        return true;
+    case PAYLOAD_STATS:
+        return population_add_scored(&b->people, &row, &stats, e);
+    case PAYLOAD_BAD:
+    default:
+        return take_failed(b, &row, &fault, e);
+    }
+}

@@ -1,0 +1,373 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/json.h"
+#include "common/log.h"
+#include "common/schema.h"
+#include "common/text.h"
+#include "worker/batch_parts.h"
+#include "worker/settings.h"
+
+#define LOCK_TRIES        3
+#define TERMINATE_WAIT_MS "10000"
+
+/*
+ * Rather an error than a wait without end; a scan starts where it is told to. The server asks now
+ * and then whether we still live, so that a killed worker's session ends and its lock goes.
+ */
+static const char SESSION_SQL[] =
+    "SET jit = off; SET synchronize_seqscans = off; SET max_parallel_workers_per_gather = 0;"
+    "SET lock_timeout = '30s'; SET statement_timeout = '30min';"
+    "SET idle_in_transaction_session_timeout = '30min';"
+    "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
+
+PGconn *batch_open_session(const struct batch *b, struct err *e)
+{
+    PGconn *c = pg_connect(b->req->settings->database_url, "aion2-worker batch", e);
+    struct err ignored;
+
+    if (c && !pg_run(c, SESSION_SQL, e)) {
+        PQfinish(c);
+        return NULL;
+    }
+    if (c && !pg_run(c, "SET client_connection_check_interval = '2s'", &ignored)) {
+        log_debug("batch.session", "text=%s", LOGQ(ignored.text)); /* not on every platform */
+    }
+    return c;
+}
+
+bool batch_connect(struct batch *b, struct err *e)
+{
+    b->main = batch_open_session(b, e);
+    return b->main && schema_check(b->main, e);
+}
+
+cJSON *batch_make_result(const struct batch *b, const char *status)
+{
+    char iso[CLOCK_ISO_SIZE];
+    cJSON *r = cJSON_CreateObject();
+    bool done = strcmp(status, "success") == 0;
+
+    if (cJSON_AddStringToObject(r, "status", status) &&
+        cJSON_AddNumberToObject(r, "processed", b->people.scored) &&
+        (!done || (cJSON_AddNumberToObject(r, "failed", (double)b->failed) &&
+                   cJSON_AddNumberToObject(r, "servers", b->servers))) &&
+        cJSON_AddStringToObject(r, "timestamp", clock_iso(b->now_us, "", iso))) {
+        return r;
+    }
+    cJSON_Delete(r);
+    return NULL;
+}
+
+static bool no_memory(struct err *e)
+{
+    return err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory");
+}
+
+/* A value of a one-row answer, 0 for NULL. */
+static int64_t cell_i64(const PGresult *r, int column)
+{
+    return strtoll(PQgetvalue(r, 0, column), NULL, 10);
+}
+
+/* The run has ended already: its result is ours. */
+static bool use_stored_result(struct batch *b, const PGresult *r, struct err *e)
+{
+    const char *text = PQgetvalue(r, 0, 2);
+
+    b->result = json_parse(text, strlen(text), e);
+    log_info("batch.stored", "run=%" PRId64 " state=%s", b->run_id, PQgetvalue(r, 0, 1));
+    return b->result != NULL;
+}
+
+/* The first attempt makes the row; false without *e->cls when it is there already. */
+static bool insert_row(struct batch *b, bool *inserted, struct err *e)
+{
+    char slot[32];
+    char rules[16];
+    const char *values[] = {b->req->id, slot, b->owner, b->req->worker, rules};
+    PGresult *r;
+
+    snprintf(slot, sizeof slot, "%" PRId64, b->req->slot_unix_s);
+    snprintf(rules, sizeof rules, "%d", SCORE_RULES_VERSION);
+    r = pg_exec_params(b->main,
+                       "INSERT INTO batch_runs"
+                       " (task_id, slot, owner, backend_pid, worker, state, rules_version)"
+                       " VALUES ($1, CASE WHEN $2::bigint >= 0 THEN to_timestamp($2::bigint) END,"
+                       "         $3, pg_backend_pid(), $4, 'running', $5)"
+                       " ON CONFLICT (task_id) DO NOTHING RETURNING id",
+                       ARRAY_LEN(values), values, e);
+    if (!r) {
+        return false;
+    }
+    *inserted = PQntuples(r) == 1;
+    if (*inserted) {
+        b->run_id = cell_i64(r, 0);
+        b->attempt = 1;
+    }
+    PQclear(r);
+    return true;
+}
+
+/* A further attempt takes the row over, unless the run has ended. */
+static bool take_row(struct batch *b, const PGresult *row, struct err *e)
+{
+    const char *values[] = {b->req->id, b->owner, b->req->worker};
+    PGresult *r;
+
+    if (PQntuples(row) != 1) {
+        return err_set(e, ERR_RETRYABLE, "DatabaseError", "the run's row has just been removed");
+    }
+    b->run_id = cell_i64(row, 0);
+    if (!PQgetisnull(row, 0, 2)) {
+        return use_stored_result(b, row, e);
+    }
+    b->earlier_backend = (int)cell_i64(row, 3);
+    r = pg_exec_params(b->main,
+                       "UPDATE batch_runs SET owner = $2, worker = $3, state = 'running',"
+                       " backend_pid = pg_backend_pid(), attempt = attempt + 1,"
+                       " started_at = clock_timestamp(), finished_at = NULL, error = NULL"
+                       " WHERE task_id = $1 RETURNING attempt",
+                       ARRAY_LEN(values), values, e);
+    b->attempt = r && PQntuples(r) == 1 ? (int)cell_i64(r, 0) : 0;
+    PQclear(r);
+    return r != NULL;
+}
+
+static bool take_existing_row(struct batch *b, struct err *e)
+{
+    const char *values[] = {b->req->id};
+    PGresult *row = pg_exec_params(b->main,
+                                   "SELECT id, state, result, backend_pid FROM batch_runs"
+                                   " WHERE task_id = $1 FOR UPDATE",
+                                   ARRAY_LEN(values), values, e);
+    bool ok = row && take_row(b, row, e);
+
+    PQclear(row);
+    return ok;
+}
+
+bool batch_claim(struct batch *b, struct err *e)
+{
+    bool inserted = false;
+
+    uuid_random(b->owner);
+    if (!pg_run(b->main, "BEGIN ISOLATION LEVEL READ COMMITTED", e) ||
+        !insert_row(b, &inserted, e) || (!inserted && !take_existing_row(b, e)) ||
+        !pg_run(b->main, "COMMIT", e)) {
+        return false;
+    }
+    b->claimed = b->result == NULL;
+    if (b->claimed) {
+        log_info("batch.start", "run=%" PRId64 " attempt=%d task=%s", b->run_id, b->attempt,
+                 LOGQ(b->req->id));
+    }
+    return true;
+}
+
+static bool try_lock(struct batch *b, bool *locked, struct err *e)
+{
+    char key[32];
+    const char *values[] = {key};
+    PGresult *r;
+
+    snprintf(key, sizeof key, "%" PRId64, SCHEMA_LOCK_BATCH);
+    r = pg_exec_params(b->main, "SELECT pg_try_advisory_lock($1)", 1, values, e);
+    *locked = r && PQgetvalue(r, 0, 0)[0] == 't';
+    PQclear(r);
+    return r != NULL;
+}
+
+/*
+ * Who has the lock, and of which run that session is: pid, run id, task id. The latest claim from a
+ * pid is the session's that lives now.
+ */
+static PGresult *find_holder(struct batch *b, struct err *e)
+{
+    char key[32];
+    const char *values[] = {key};
+
+    snprintf(key, sizeof key, "%" PRId64, SCHEMA_LOCK_BATCH);
+    return pg_exec_params(
+        b->main,
+        "SELECT l.pid, r.id, r.task_id FROM pg_locks AS l LEFT JOIN LATERAL"
+        " (SELECT id, task_id FROM batch_runs WHERE backend_pid = l.pid AND state = 'running'"
+        "  ORDER BY started_at DESC LIMIT 1) AS r ON true"
+        " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
+        " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
+        " AND (l.classid::bigint << 32 | l.objid::bigint) = $1::bigint",
+        1, values, e);
+}
+
+/* An earlier attempt of this very run, whose process is gone: its session has to go as well. */
+static bool end_earlier_attempt(struct batch *b, const char *pid, struct err *e)
+{
+    const char *values[] = {pid, TERMINATE_WAIT_MS};
+    PGresult *r = pg_exec_params(b->main, "SELECT pg_terminate_backend($1, $2)", 2, values, e);
+
+    log_warn("batch.terminate", "run=%" PRId64 " attempt=%d pid=%s ended=%s", b->run_id, b->attempt,
+             pid, r ? PQgetvalue(r, 0, 0) : "?");
+    PQclear(r);
+    return r != NULL;
+}
+
+static bool skip(struct batch *b, const PGresult *holder, struct err *e)
+{
+    bool ok;
+
+    b->now_us = clock_wall_us();
+    b->result = batch_make_result(b, "skipped");
+    if (!b->result || !cJSON_AddStringToObject(b->result, "reason", "another batch is running")) {
+        return no_memory(e);
+    }
+    if (!PQgetisnull(holder, 0, 1)) {
+        cJSON_AddNumberToObject(b->result, "running_run_id", (double)cell_i64(holder, 1));
+    }
+    log_info("batch.skipped", "run=%" PRId64 " holder_pid=%s holder_run=%s", b->run_id,
+             PQgetvalue(holder, 0, 0), PQgetvalue(holder, 0, 1));
+    ok = batch_finish_row(b, "skipped", b->result, e);
+    b->claimed = !ok;
+    return ok;
+}
+
+/* Held by somebody. Sets b->result when this run is to end. */
+static bool handle_holder(struct batch *b, struct err *e)
+{
+    PGresult *holder = find_holder(b, e);
+    bool ok = holder != NULL;
+
+    if (holder && PQntuples(holder) > 0) {
+        bool earlier = b->earlier_backend > 0 && cell_i64(holder, 0) == b->earlier_backend &&
+                       PQgetisnull(holder, 0, 1);
+
+        ok = earlier ? end_earlier_attempt(b, PQgetvalue(holder, 0, 0), e) : skip(b, holder, e);
+    }
+    PQclear(holder);
+    return ok;
+}
+
+bool batch_lock(struct batch *b, struct err *e)
+{
+    bool locked = false;
+
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        if (!try_lock(b, &locked, e)) {
+            return false;
+        }
+        if (locked) {
+            return true;
+        }
+        if (!handle_holder(b, e)) {
+            return false;
+        }
+        if (b->result) {
+            return true;
+        }
+    }
+    return err_set(e, ERR_RETRYABLE, "OperationalError",
+                   "the lock of the batch is held by an earlier attempt that does not end");
+}
+
+bool batch_snapshot(struct batch *b, struct err *e)
+{
+    PGresult *r;
+
+    if (!pg_run(b->main, "BEGIN ISOLATION LEVEL REPEATABLE READ", e)) {
+        return false;
+    }
+    r = pg_exec(b->main,
+                "SELECT pg_export_snapshot(), (extract(epoch FROM now()) * 1000000)::bigint,"
+                " (SELECT run_id FROM ranking_state)",
+                e);
+    if (!r) {
+        return false;
+    }
+    text_copy(b->snapshot, sizeof b->snapshot, PQgetvalue(r, 0, 0));
+    b->now_us = cell_i64(r, 1);
+    b->live_run_id = cell_i64(r, 2);
+    PQclear(r);
+    return true;
+}
+
+static char *phases_json(const struct batch *b)
+{
+    cJSON *o = cJSON_CreateObject();
+    char *text;
+
+    for (int i = 0; i < b->phase_count; i++) {
+        cJSON_AddNumberToObject(o, b->phases[i].name, b->phases[i].seconds);
+    }
+    text = json_print(o);
+    cJSON_Delete(o);
+    return text;
+}
+
+bool batch_finish_row(struct batch *b, const char *state, const cJSON *result, struct err *e)
+{
+    char run[24], processed[24], failed[24], servers[24], entries[24];
+    char *result_text = json_print(result);
+    char *phases = phases_json(b);
+    const char *values[] = {run,     b->owner, state,  processed,  failed,
+                            servers, entries,  phases, result_text};
+    PGresult *r = NULL;
+    bool ours;
+
+    snprintf(run, sizeof run, "%" PRId64, b->run_id);
+    snprintf(processed, sizeof processed, "%" PRIu32, b->people.scored);
+    snprintf(failed, sizeof failed, "%" PRIu64, b->failed);
+    snprintf(servers, sizeof servers, "%" PRIu32, b->servers);
+    snprintf(entries, sizeof entries, "%" PRIu32, b->order.count);
+    if (result_text && phases) {
+        r = pg_exec_params(b->main,
+                           "UPDATE batch_runs SET state = $3, processed = $4, failed = $5,"
+                           " servers = $6, entries = $7, phases = $8, result = $9,"
+                           " finished_at = clock_timestamp(), error = NULL"
+                           " WHERE id = $1 AND owner = $2 AND state = 'running'",
+                           ARRAY_LEN(values), values, e);
+    } else {
+        no_memory(e);
+    }
+    free(result_text);
+    free(phases);
+    ours = r && strcmp(PQcmdTuples(r), "1") == 0;
+    if (r && !ours) {
+        err_set(e, ERR_RETRYABLE, "SupersededError",
+                "a later attempt of this run has taken over, nothing is published");
+    }
+    PQclear(r);
+    return ours;
+}
+
+static bool write_failure(const struct batch *b, PGconn *c, const struct err *why, struct err *e)
+{
+    char run[24];
+    char text[sizeof why->type + sizeof why->text + 4];
+    const char *values[] = {run, b->owner, text};
+    PGresult *r;
+
+    snprintf(run, sizeof run, "%" PRId64, b->run_id);
+    snprintf(text, sizeof text, "%s: %s", why->type, why->text);
+    r = pg_exec_params(c,
+                       "UPDATE batch_runs SET state = 'failed', error = $3,"
+                       " finished_at = clock_timestamp()"
+                       " WHERE id = $1 AND owner = $2 AND state = 'running'",
+                       ARRAY_LEN(values), values, e);
+    PQclear(r);
+    return r != NULL;
+}
+
+void batch_note_failure(struct batch *b, const struct err *why)
+{
+    struct err e;
+
+    if (b->main && pg_run(b->main, "ROLLBACK", &e) && write_failure(b, b->main, why, &e)) {
+        return;
+    }
+    PQfinish(b->main);
+    b->main = batch_open_session(b, &e);
+    if (!b->main || !write_failure(b, b->main, why, &e)) {
+        log_warn("batch.note", "run=%" PRId64 " text=%s", b->run_id, LOGQ(e.text));
+    }
+}

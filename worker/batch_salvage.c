@@ -1,0 +1,142 @@
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/log.h"
+#include "common/text.h"
+#include "worker/batch_parts.h"
+
+/*
+ * Some data cannot be read. Everything is read again server by server, over the unique index of
+ * (server, name) so that pages of other servers are not touched, each server in a transaction of
+ * its own: an error ends the transaction, the exported snapshot lets the next one see the same.
+ */
+static const char BY_INDEX_SQL[] = "SET enable_seqscan = off; SET enable_bitmapscan = off";
+
+/* Jumps from server to server along the index. */
+static const char SERVERS_SQL[] =
+    "WITH RECURSIVE s (server) AS ("
+    " (SELECT server FROM characters ORDER BY server LIMIT 1)"
+    " UNION ALL"
+    " SELECT (SELECT c.server FROM characters AS c WHERE c.server > s.server"
+    "         ORDER BY c.server LIMIT 1)"
+    " FROM s WHERE s.server IS NOT NULL)"
+    "SELECT server FROM s WHERE server IS NOT NULL";
+
+static const char COUNT_SQL[] =
+    "SELECT count(*) FROM characters WHERE server = $1 AND stats_payload IS NOT NULL";
+
+struct salvage {
+    struct batch *b;
+    PGconn *c;
+};
+
+static bool set_server(PGconn *c, const char *server, struct err *e)
+{
+    const char *values[] = {server};
+    PGresult *r =
+        pg_exec_params(c, "SELECT set_config('" BATCH_SERVER_GUC "', $1, true)", 1, values, e);
+
+    PQclear(r);
+    return r != NULL;
+}
+
+/* Reads one server; *sqlstate is set when the server said why it could not. */
+static bool read_server(struct salvage *s, const char *server, char sqlstate[SQLSTATE_SIZE],
+                        struct err *e)
+{
+    char sql[512];
+    const struct copy_source source = {
+        .sql = sql, .fields = BATCH_ROW_FIELDS, .take = batch_take_row, .ctx = s->b};
+
+    sqlstate[0] = '\0';
+    snprintf(sql, sizeof sql,
+             "COPY (SELECT %s FROM characters WHERE stats_payload IS NOT NULL"
+             " AND server = current_setting('" BATCH_SERVER_GUC "')) TO STDOUT (FORMAT binary)",
+             BATCH_ROW_COLUMNS);
+    return set_server(s->c, server, e) && copy_read(s->c, &source, sqlstate, e);
+}
+
+/* The failed transaction ends, another one with the same snapshot begins. */
+static bool begin_again(struct salvage *s, struct err *e)
+{
+    return pg_run(s->c, "ROLLBACK", e) && batch_begin_reader(s->b, s->c, e);
+}
+
+/* How many characters of it there are to fail; false when not even that can be read. */
+static bool count_server(struct salvage *s, const char *server, uint64_t *count)
+{
+    struct err ignored;
+    const char *values[] = {server};
+    PGresult *r = pg_exec_params(s->c, COUNT_SQL, 1, values, &ignored);
+
+    *count = r ? strtoull(PQgetvalue(r, 0, 0), NULL, 10) : 0;
+    PQclear(r);
+    return r != NULL;
+}
+
+static bool fail_server(struct salvage *s, const char *server, const struct err *why, struct err *e)
+{
+    struct failed_server *f = failures_add_server(&s->b->failures, server, strlen(server));
+    bool counted;
+
+    if (!f) {
+        return err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory");
+    }
+    failures_drop_server(&s->b->failures, server);
+    if (!begin_again(s, e)) {
+        return false;
+    }
+    counted = count_server(s, server, &f->characters);
+    if (!counted) {
+        f->characters = 1; /* of a number that cannot be known */
+    }
+    snprintf(f->reason, sizeof f->reason, "%.300s%s", why->text,
+             counted ? "" : " (its characters cannot be counted either)");
+    s->b->failed += f->characters;
+    log_error("batch.server_failed", "run=%" PRId64 " server=%s characters=%" PRIu64 " reason=%s",
+              s->b->run_id, LOGQ(server), f->characters, LOGQ(f->reason));
+    return counted || begin_again(s, e);
+}
+
+static bool salvage_server(struct salvage *s, const char *server, struct err *e)
+{
+    struct population_mark mark = population_mark(&s->b->people);
+    char sqlstate[SQLSTATE_SIZE];
+    struct err why;
+
+    if (read_server(s, server, sqlstate, &why)) {
+        return true;
+    }
+    if (!batch_is_data_error(sqlstate)) {
+        *e = why;
+        return false;
+    }
+    population_rollback(&s->b->people, &mark);
+    return fail_server(s, server, &why, e);
+}
+
+static bool salvage_all(struct salvage *s, struct err *e)
+{
+    PGresult *servers = pg_exec(s->c, SERVERS_SQL, e);
+    bool ok = servers != NULL;
+
+    for (int i = 0; ok && i < PQntuples(servers); i++) {
+        ok = salvage_server(s, PQgetvalue(servers, i, 0), e);
+    }
+    PQclear(servers);
+    return ok;
+}
+
+bool batch_salvage(struct batch *b, struct err *e)
+{
+    struct salvage s = {.b = b};
+    bool ok;
+
+    population_fini(&b->people);
+    failures_fini(&b->failures);
+    s.c = batch_open_session(b, e);
+    ok = s.c && pg_run(s.c, BY_INDEX_SQL, e) && batch_begin_reader(b, s.c, e) && salvage_all(&s, e);
+    PQfinish(s.c);
+    return ok;
+}
