@@ -387,19 +387,22 @@ static bool move_pointer(struct batch *b, struct err *e)
 {
     char run[24];
     char entries[24];
-    const char *values[] = {run, entries};
+    char now[24];
+    const char *values[] = {run, entries, now};
     const char *notify[] = {SCHEMA_NOTIFY_CHANNEL, run};
     PGresult *r;
 
     snprintf(run, sizeof run, "%" PRId64, b->run_id);
     snprintf(entries, sizeof entries, "%" PRIu32, b->order.count);
-    r = pg_exec_params(b->main,
-                       "INSERT INTO ranking_state AS s (run_id, generated_at, entries)"
-                       " VALUES ($1, now(), $2)"
-                       " ON CONFLICT (only_row) DO UPDATE SET previous_run_id = s.run_id,"
-                       " run_id = excluded.run_id, generated_at = excluded.generated_at,"
-                       " entries = excluded.entries",
-                       ARRAY_LEN(values), values, e);
+    snprintf(now, sizeof now, "%" PRId64, b->now_us);
+    r = pg_exec_params(
+        b->main,
+        "INSERT INTO ranking_state AS s (run_id, generated_at, entries)"
+        " VALUES ($1, 'epoch'::timestamptz + $3::bigint * interval '1 microsecond', $2)"
+        " ON CONFLICT (only_row) DO UPDATE SET previous_run_id = s.run_id,"
+        " run_id = excluded.run_id, generated_at = excluded.generated_at,"
+        " entries = excluded.entries",
+        ARRAY_LEN(values), values, e);
     PQclear(r);
     if (!r) {
         return false;

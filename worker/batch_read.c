@@ -310,7 +310,7 @@ static bool finish_without_data(struct batch *b, struct err *e)
     if (!b->result) {
         return err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory");
     }
-    return batch_finish_row(b, "no_data", b->result, e) && pg_run(b->main, "COMMIT", e);
+    return pg_run(b->main, "COMMIT", e) && batch_finish_row(b, "no_data", b->result, e);
 }
 
 bool batch_read(struct batch *b, struct err *e)

@@ -274,7 +274,7 @@ bool batch_snapshot(struct batch *b, struct err *e)
 {
     PGresult *r;
 
-    if (!pg_run(b->main, "BEGIN ISOLATION LEVEL REPEATABLE READ", e)) {
+    if (!pg_run(b->main, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", e)) {
         return false;
     }
     r = pg_exec(b->main,

@@ -87,6 +87,16 @@ static bool write_entries(struct batch *b, struct copy_writer *w, struct err *e)
 }
 
 /*
+ * Not in the transaction that exported the snapshot: there COPY would refuse to freeze. What
+ * publishing reads is our own and does not change while we have the lock.
+ */
+static bool begin_publishing(const struct batch *b, struct err *e)
+{
+    return pg_run(b->main, "COMMIT", e) &&
+           pg_run(b->main, "BEGIN ISOLATION LEVEL REPEATABLE READ", e);
+}
+
+/*
  * A table of its own: in a table made by this transaction COPY may write frozen rows, which nobody
  * will ever have to vacuum. The check lets ATTACH believe without reading.
  */
@@ -107,7 +117,7 @@ bool batch_write(struct batch *b, struct err *e)
     struct copy_writer w;
     bool ok;
 
-    if (!create_table(b, e)) {
+    if (!begin_publishing(b, e) || !create_table(b, e)) {
         return false;
     }
     snprintf(sql, sizeof sql, "COPY ranking_entries_%" PRId64 " FROM STDIN (FORMAT binary, FREEZE)",
