@@ -100,7 +100,7 @@ integration: all
 	AION2_BIN='$(CURDIR)/$(OUT)/bin' $(PYTEST) -q test/integration $(PYTEST_ARGS)
 
 check: unit integration
-bench: all
+bench:
 	/usr/bin/python3 test/bench/bench.py $(BENCH_ARGS)
 soak: all
 	AION2_BIN='$(CURDIR)/$(OUT)/bin' AION2_SOAK=1 $(PYTEST) -q test/integration -m soak $(PYTEST_ARGS)
