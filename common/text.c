@@ -58,14 +58,32 @@ static size_t utf8_sequence(const unsigned char *s, size_t left)
     return n;
 }
 
+/* How many bytes are ASCII for sure, by eights: most of what is checked is JSON. */
+static size_t ascii_run(const unsigned char *s, size_t left)
+{
+    size_t i = 0;
+    uint64_t eight;
+
+    for (; left - i >= sizeof eight; i += sizeof eight) {
+        memcpy(&eight, s + i, sizeof eight);
+        if (eight & UINT64_C(0x8080808080808080)) {
+            break;
+        }
+    }
+    return i;
+}
+
 bool text_is_utf8(const char *s, size_t len)
 {
     const unsigned char *u = (const unsigned char *)s;
     size_t i = 0;
 
     while (i < len) {
-        size_t n = utf8_sequence(u + i, len - i);
+        size_t n = ascii_run(u + i, len - i);
 
+        if (n == 0) {
+            n = utf8_sequence(u + i, len - i);
+        }
         if (n == 0) {
             return false;
         }
