@@ -1,0 +1,128 @@
+"""aion2ctl migrate against a real PostgreSQL."""
+
+import concurrent.futures
+import json
+
+import pytest
+
+import harness
+
+LOCK_KEY = 0x61696F6E32000001
+
+
+def migrate(url, *args):
+    return harness.run_program("aion2ctl", "migrate", *args, env={"DATABASE_URL": url})
+
+
+def states(url):
+    done = migrate(url, "--status", "--json")
+    return done.returncode, [m["state"] for m in json.loads(done.stdout)["migrations"]]
+
+
+def own_migrations():
+    folder = harness.REPO / "migrations"
+    return sorted(p.stem for p in folder.glob("[0-9]*_*.sql"))
+
+
+def test_fresh_database_gets_every_migration(pg_empty):
+    done = migrate(pg_empty.url)
+    assert done.returncode == 0, done.stderr
+    assert [line.split()[1] for line in done.stdout.splitlines()] == own_migrations()
+    rows = pg_empty.query("SELECT name, length(checksum), applied_by FROM schema_migrations"
+                          " ORDER BY version")
+    assert [r[0] for r in rows] == own_migrations()
+    assert all(r[1] == 64 and r[2].startswith("aion2ctl ") for r in rows)
+    assert pg_empty.value("SELECT count(*) FROM characters_scored") == 0
+
+
+def test_second_run_changes_nothing(pg):
+    before = pg.query("SELECT * FROM schema_migrations")
+    done = migrate(pg.url)
+    assert done.returncode == 0
+    assert "nothing to apply" in done.stdout
+    assert pg.query("SELECT * FROM schema_migrations") == before
+    assert json.loads(migrate(pg.url, "--json").stdout) == {"ok": True, "applied": []}
+
+
+def test_status_before_and_after(pg_empty):
+    code, found = states(pg_empty.url)
+    assert code == 1
+    assert found == ["pending"] * len(own_migrations())
+    assert pg_empty.value("SELECT to_regclass('schema_migrations')") is None, "status changes nothing"
+    assert migrate(pg_empty.url).returncode == 0
+    assert states(pg_empty.url) == (0, ["applied"] * len(own_migrations()))
+    assert own_migrations()[0] in migrate(pg_empty.url, "--status").stdout
+
+
+def test_edited_migration_is_refused(pg):
+    pg.script("UPDATE schema_migrations SET checksum = 'x' WHERE version = 1")
+    done = migrate(pg.url)
+    assert done.returncode == 1
+    assert own_migrations()[0] in done.stderr and "edited" in done.stderr
+    code, found = states(pg.url)
+    assert code == 1 and found[0] == "edited"
+
+
+def test_newer_database_is_refused(pg):
+    pg.script("INSERT INTO schema_migrations (version, name, checksum, applied_by)"
+              " VALUES (9000, '9000_future', 'x', 'later')")
+    done = migrate(pg.url)
+    assert done.returncode == 1
+    assert "9000_future" in done.stderr and "upgrade" in done.stderr
+    code, found = states(pg.url)
+    assert code == 1 and found[-1] == "unknown"
+
+
+def test_failing_migration_leaves_nothing(pg_empty):
+    # The base schema creates characters first and fails on this one later.
+    pg_empty.script("CREATE TABLE ranking_state (mine integer)")
+    done = migrate(pg_empty.url)
+    assert done.returncode == 1
+    assert own_migrations()[0] in done.stderr and "ranking_state" in done.stderr
+    assert pg_empty.query("SELECT relname FROM pg_class WHERE relnamespace = 'public'::regnamespace"
+                          " AND relkind = 'r' ORDER BY 1") == [("ranking_state",),
+                                                              ("schema_migrations",)]
+    assert pg_empty.value("SELECT count(*) FROM schema_migrations") == 0
+    pg_empty.script("DROP TABLE ranking_state")
+    assert migrate(pg_empty.url).returncode == 0
+
+
+def test_several_migrators_at_once(pg_empty):
+    with concurrent.futures.ThreadPoolExecutor(4) as pool:
+        runs = list(pool.map(lambda _: migrate(pg_empty.url), range(4)))
+    assert [r.returncode for r in runs] == [0] * 4, [r.stderr for r in runs]
+    applied = [line for r in runs for line in r.stdout.splitlines() if line.startswith("applied")]
+    assert len(applied) == len(own_migrations())
+
+
+def test_waits_for_another_migrator_and_gives_up(pg_empty):
+    other = pg_empty.connect()
+    with other.cursor() as cur:
+        cur.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
+    done = migrate(pg_empty.url, "--wait", "1")
+    other.close()
+    assert done.returncode == 1
+    assert "still running after 1 s" in done.stderr
+    assert pg_empty.value("SELECT to_regclass('schema_migrations')") is None
+
+
+def test_waits_for_another_migrator_until_it_is_done(pg_empty, spawn):
+    other = pg_empty.connect()
+    with other.cursor() as cur:
+        cur.execute("SELECT pg_advisory_lock(%s)", (LOCK_KEY,))
+    waiting = spawn("aion2ctl", env={"DATABASE_URL": pg_empty.url}, args=["migrate"])
+    waiting.wait_log("waiting for it")
+    other.close()
+    assert waiting.wait() == 0
+    assert states(pg_empty.url)[0] == 0
+
+
+def test_database_down():
+    done = migrate("postgresql://127.0.0.1:1/nobody")
+    assert done.returncode == 69
+    assert "PostgreSQL" in done.stderr
+
+
+@pytest.mark.parametrize("args", [["--wait", "0"], ["--wait", "soon"], ["more"], ["--nonsense"]])
+def test_wrong_usage(args):
+    assert migrate("postgresql://127.0.0.1:1/nobody", *args).returncode == 64
