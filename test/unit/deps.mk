@@ -1,1 +1,5 @@
 # What a unit test links beside common/: TEST_DEPS_<name> := folder/file.o ...
+TEST_DEPS_csv := ctl/import_csv.o ctl/import_row.o ctl/json_scan.o
+TEST_DEPS_import_row := ctl/import_row.o ctl/import_ndjson.o ctl/json_scan.o
+TEST_DEPS_json_scan := ctl/json_scan.o
+TEST_DEPS_population := ctl/population_model.o ctl/population_names.o
