@@ -37,8 +37,9 @@ WITH stats AS MATERIALIZED (
     FROM stats AS s JOIN averages AS a USING (server)
 ), placed AS (
     SELECT id, power_score,
-           round(((rank() OVER (PARTITION BY server ORDER BY power_score DESC) - 1)::float8
-                 / n * 100.0)::numeric, 2)::float8 AS percentile,
+           -- The cheap way to round: the last digit can differ from printf("%.2f").
+           round((rank() OVER (PARTITION BY server ORDER BY power_score DESC) - 1)::float8
+                 / n * 100.0 * 100.0) / 100.0 AS percentile,
            row_number() OVER (PARTITION BY server ORDER BY power_score DESC,
                               power DESC NULLS LAST, level DESC, id) AS server_rank
     FROM scored
