@@ -1,0 +1,31 @@
+#ifndef API_CONNS_H
+#define API_CONNS_H
+
+#include <event2/bufferevent.h>
+#include <event2/event.h>
+
+#include "common/base.h"
+
+/*
+ * Every client connection of a loop. evhttp keeps its own list but gives no access to it, bounds
+ * neither their number nor the time a client may take by sending a byte now and then. So each
+ * bufferevent that evhttp uses is made here and kept by a second reference: evhttp has dropped it
+ * once its callbacks are gone.
+ */
+struct conns;
+
+/* limit: connections at the same time. idle_ms: one that was not answered for so long is closed. */
+struct conns *conns_new(struct event_base *base, unsigned limit, int64_t idle_ms);
+void conns_free(struct conns *c); /* NULL is fine */
+
+/* For evhttp_set_bevcb, with the struct conns as its argument. */
+struct bufferevent *conns_make(struct event_base *base, void *arg);
+
+/* Forgets what evhttp has dropped and closes the too slow. Returns how many are left. */
+unsigned conns_sweep(struct conns *c);
+/* No further connection may be accepted before a sweep finds room. */
+bool conns_full(const struct conns *c);
+/* Some answer is not fully written yet. */
+bool conns_busy(const struct conns *c);
+
+#endif

@@ -1,0 +1,269 @@
+#include "api/image_load.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/pg.h"
+#include "common/text.h"
+
+/* Microseconds from 1970 to 2000, where PostgreSQL's binary timestamps start. */
+#define PG_EPOCH_US INT64_C(946684800000000)
+
+/* A reader of big-endian bytes; `bad` sticks. */
+struct cursor {
+    const unsigned char *p;
+    size_t left;
+    bool bad;
+};
+
+static const unsigned char *take(struct cursor *c, size_t n)
+{
+    const unsigned char *p = c->p;
+
+    if (c->bad || n > c->left) {
+        c->bad = true;
+        return NULL;
+    }
+    c->p += n;
+    c->left -= n;
+    return p;
+}
+
+static uint64_t take_uint(struct cursor *c, size_t bytes)
+{
+    const unsigned char *p = take(c, bytes);
+    uint64_t v = 0;
+
+    for (size_t i = 0; p && i < bytes; i++) {
+        v = v << 8 | p[i];
+    }
+    return v;
+}
+
+/* Length of the next field; -1 is NULL. */
+static int32_t field_len(struct cursor *c)
+{
+    return (int32_t)(uint32_t)take_uint(c, 4);
+}
+
+static int64_t take_i64(struct cursor *c)
+{
+    c->bad |= field_len(c) != 8;
+    return (int64_t)take_uint(c, 8);
+}
+
+static int64_t take_i32(struct cursor *c)
+{
+    c->bad |= field_len(c) != 4;
+    return (int32_t)(uint32_t)take_uint(c, 4);
+}
+
+static bool take_bool(struct cursor *c)
+{
+    c->bad |= field_len(c) != 1;
+    return take_uint(c, 1) != 0;
+}
+
+static double take_f64(struct cursor *c)
+{
+    int64_t bits = take_i64(c);
+    double v;
+
+    memcpy(&v, &bits, sizeof v);
+    return v;
+}
+
+static int64_t take_i64_or(struct cursor *c, int64_t if_null)
+{
+    struct cursor ahead = *c;
+
+    if (field_len(&ahead) == -1) {
+        *c = ahead;
+        return if_null;
+    }
+    return take_i64(c);
+}
+
+static const char *take_text(struct cursor *c, size_t *len)
+{
+    int32_t n = field_len(c);
+
+    *len = n < 0 ? 0 : (size_t)n;
+    c->bad |= n < 0;
+    return (const char *)take(c, *len);
+}
+
+/* The columns, in the order of take_row(). */
+#define COLUMNS                                                                                    \
+    "character_id, server, name, class, level, power, power_score, power_rank, percentile, "       \
+    "rank, server_rank, stale, last_scored_at"
+#define COLUMN_COUNT 13
+
+static void take_row(struct cursor *c, struct image_source *s)
+{
+    s->id = take_i64(c);
+    s->server = take_text(c, &s->server_len);
+    s->name = take_text(c, &s->name_len);
+    s->cls = take_text(c, &s->cls_len);
+    s->level = take_i32(c);
+    s->power = take_i64_or(c, IMAGE_POWER_NONE);
+    s->power_score = take_i64(c);
+    s->tier = take_text(c, &s->tier_len);
+    s->percentile = take_f64(c);
+    s->rank = take_i32(c);
+    s->server_rank = take_i32(c);
+    s->stale = take_bool(c);
+    s->scored_us = take_i64(c);
+    if (__builtin_add_overflow(s->scored_us, PG_EPOCH_US, &s->scored_us)) {
+        c->bad = true; /* 'infinity' */
+    }
+}
+
+static void take_header(struct cursor *c)
+{
+    static const char SIGNATURE[] = "PGCOPY\n\377\r\n"; /* with its NUL */
+    const unsigned char *p = take(c, sizeof SIGNATURE);
+
+    c->bad |= !p || memcmp(p, SIGNATURE, sizeof SIGNATURE) != 0;
+    take_uint(c, 4); /* flags */
+    take(c, take_uint(c, 4));
+}
+
+bool image_copy_feed(struct image_copy *copy, const char *bytes, size_t len, struct err *e)
+{
+    struct cursor c = {(const unsigned char *)bytes, len, copy->ended};
+
+    if (!copy->past_header) {
+        take_header(&c);
+        copy->past_header = true;
+    }
+    while (!c.bad && c.left > 0 && !copy->ended) {
+        struct image_source s;
+        uint64_t columns = take_uint(&c, 2);
+
+        if (columns == UINT16_MAX) {
+            copy->ended = true;
+            c.bad |= c.left > 0;
+            break;
+        }
+        c.bad |= columns != COLUMN_COUNT;
+        take_row(&c, &s);
+        if (!c.bad && !image_builder_add(copy->builder, &s, e)) {
+            return false;
+        }
+    }
+    return !c.bad || err_set(e, ERR_PERMANENT, "ImageError", "PostgreSQL sent a malformed COPY");
+}
+
+/* Every message of the COPY into the builder; leaves the connection ready for the next command. */
+static bool drain_copy(PGconn *pg, struct image_copy *copy, struct err *e)
+{
+    bool ok = true;
+    PGresult *r;
+    char *bytes;
+    int n;
+
+    while ((n = PQgetCopyData(pg, &bytes, 0)) > 0) {
+        ok = ok && image_copy_feed(copy, bytes, (size_t)n, e);
+        PQfreemem(bytes);
+    }
+    if (n == -2 && ok) {
+        pg_error(pg, NULL, e);
+        ok = false;
+    }
+    while ((r = PQgetResult(pg))) {
+        if (ok && PQresultStatus(r) != PGRES_COMMAND_OK) {
+            pg_error(pg, r, e);
+            ok = false;
+        }
+        PQclear(r);
+    }
+    return ok;
+}
+
+static bool copy_generation(PGconn *pg, int64_t run_id, struct image_builder *b, struct err *e)
+{
+    struct image_copy copy = {.builder = b};
+    char sql[512];
+    PGresult *r;
+    bool started;
+
+    /* The partition itself: reading it through its parent would lock the parent, too. */
+    snprintf(sql, sizeof sql,
+             "COPY (SELECT " COLUMNS " FROM ranking_entries_%" PRId64 ") TO STDOUT (FORMAT binary)",
+             run_id);
+    r = PQexec(pg, sql);
+    started = PQresultStatus(r) == PGRES_COPY_OUT;
+    if (!started) {
+        pg_error(pg, r, e);
+        e->cls = ERR_RETRYABLE; /* dropped after two more publications: the next look finds those */
+    }
+    PQclear(r);
+    return started && drain_copy(pg, &copy, e);
+}
+
+struct state {
+    bool there;
+    int64_t run_id, generated_us, entries;
+};
+
+static bool read_state(PGconn *pg, struct state *s, struct err *e)
+{
+    PGresult *r = pg_exec(pg,
+                          "SELECT run_id, entries, "
+                          "(extract(epoch FROM generated_at) * 1000000)::bigint FROM ranking_state",
+                          e);
+    bool ok = true;
+
+    if (!r) {
+        return false;
+    }
+    s->there = PQntuples(r) > 0;
+    if (s->there) {
+        ok = text_to_i64(PQgetvalue(r, 0, 0), 0, INT64_MAX, &s->run_id) &&
+             text_to_i64(PQgetvalue(r, 0, 1), 0, INT64_MAX, &s->entries) &&
+             text_to_i64(PQgetvalue(r, 0, 2), INT64_MIN, INT64_MAX, &s->generated_us);
+    }
+    PQclear(r);
+    return ok || err_set(e, ERR_PERMANENT, "ImageError", "ranking_state holds no usable numbers");
+}
+
+static enum image_load read_generation(PGconn *pg, const struct state *s, struct image **out,
+                                       struct err *e)
+{
+    struct image_builder *b = image_builder_new(s->run_id, s->generated_us, s->entries, e);
+
+    if (!b) {
+        return IMAGE_LOAD_FAILED;
+    }
+    if (!copy_generation(pg, s->run_id, b, e)) {
+        image_builder_free(b);
+        return IMAGE_LOAD_FAILED;
+    }
+    *out = image_builder_finish(b, e);
+    return *out ? IMAGE_LOAD_NEW : IMAGE_LOAD_FAILED;
+}
+
+enum image_load image_load(PGconn *pg, const struct image *have, struct image **out, struct err *e)
+{
+    enum image_load found = IMAGE_LOAD_FAILED;
+    struct state s;
+
+    if (!pg_run(pg, "BEGIN ISOLATION LEVEL REPEATABLE READ, READ ONLY", e)) {
+        return IMAGE_LOAD_FAILED;
+    }
+    if (!read_state(pg, &s, e)) {
+        found = IMAGE_LOAD_FAILED;
+    } else if (!s.there) {
+        found = IMAGE_LOAD_EMPTY;
+    } else if (have && have->head->run_id == s.run_id &&
+               have->head->generated_us == s.generated_us) {
+        found = IMAGE_LOAD_SAME;
+    } else {
+        found = read_generation(pg, &s, out, e);
+    }
+    /* Only reads: how the transaction ends does not matter; a lost connection shows itself next. */
+    PQclear(PQexec(pg, "ROLLBACK"));
+    return found;
+}

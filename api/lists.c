@@ -1,0 +1,194 @@
+/* Short lists: latest updates, servers; and the health answer. */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/board.h"
+#include "api/query.h"
+#include "api/route.h"
+#include "common/clock.h"
+
+#define LIST_MAX (1 * MIB)
+
+static const struct reply NOT_KEPT = {.status = 200, .max_age_s = -1, .age_s = -1};
+
+/* ---- /api/updates ---- */
+
+static const char UPDATES_SQL[] =
+    "SELECT name, server, class, level, power, " PGPOOL_TIME("updated_at") ", " PGPOOL_TIME(
+        "last_fetched_at") " FROM characters ORDER BY characters.updated_at DESC, id DESC LIMIT $1::bigint";
+
+static void add_field(struct buf *b, const char *key, const PGresult *r, int row, int col,
+                      bool quoted)
+{
+    buf_addf(b, "\"%s\":", key);
+    if (PQgetisnull(r, row, col)) {
+        buf_addstr(b, "null");
+    } else if (quoted) {
+        buf_add_json(b, PQgetvalue(r, row, col), (size_t)PQgetlength(r, row, col));
+    } else {
+        buf_addstr(b, PQgetvalue(r, row, col));
+    }
+}
+
+static void add_update(struct buf *b, const PGresult *r, int row)
+{
+    static const struct {
+        const char *key;
+        bool quoted;
+    } FIELDS[] = {{"character_name", true}, {"server", true}, {"class", true},
+                  {"level", false},         {"power", false}, {"updated_at", true},
+                  {"last_fetched_at", true}};
+
+    for (int i = 0; i < (int)ARRAY_LEN(FIELDS); i++) {
+        buf_addch(b, i ? ',' : '{');
+        add_field(b, FIELDS[i].key, r, row, i, FIELDS[i].quoted);
+    }
+    buf_addch(b, '}');
+}
+
+static void on_updates(void *arg, const PGresult *r, const struct err *e)
+{
+    struct request *rq = arg;
+    struct buf b;
+
+    (void)e;
+    if (!r) {
+        reply_unavailable(rq, "The database does not answer.");
+        free(rq);
+        return;
+    }
+    buf_init(&b, LIST_MAX);
+    buf_addstr(&b, "{\"updates\":[");
+    for (int i = 0; i < PQntuples(r); i++) {
+        buf_addstr(&b, i ? "," : "");
+        add_update(&b, r, i);
+    }
+    buf_addf(&b, "],\"total\":%d}", PQntuples(r));
+    reply_buf(rq, &NOT_KEPT, &b);
+    free(rq);
+}
+
+void handle_updates(const struct request *rq)
+{
+    static const struct query_param PARAMS[] = {{"limit", QUERY_INT, 1, 100, 10}};
+    struct query_value values[ARRAY_LEN(PARAMS)];
+    char limit[24];
+    const char *texts[] = {limit};
+    struct request *kept;
+    struct query_error qe;
+    struct err e;
+
+    if (!query_parse(rq->query, PARAMS, ARRAY_LEN(PARAMS), values, &qe)) {
+        reply_problem(rq, 400, qe.param, qe.detail);
+        return;
+    }
+    snprintf(limit, sizeof limit, "%" PRId64, values[0].number);
+    kept = request_keep(rq);
+    if (!pgpool_query(rq->loop->pg, UPDATES_SQL, 1, texts, on_updates, kept, &e)) {
+        on_updates(kept, NULL, &e);
+    }
+}
+
+/* ---- /api/servers ---- */
+
+/* Jumps from server to server along the unique index instead of reading every row. */
+static const char SERVERS_SQL[] =
+    "WITH RECURSIVE s AS ("
+    "(SELECT server FROM characters ORDER BY server LIMIT 1) UNION ALL "
+    "SELECT (SELECT c.server FROM characters AS c WHERE c.server > s.server "
+    "ORDER BY c.server LIMIT 1) FROM s WHERE s.server IS NOT NULL) "
+    "SELECT server FROM s WHERE server IS NOT NULL LIMIT 4096";
+
+static void open_servers(struct buf *b)
+{
+    buf_init(b, LIST_MAX);
+    buf_addstr(b, "{\"servers\":[");
+    for (size_t i = 0; i < BOARD_DEFAULT_COUNT; i++) {
+        buf_addf(b, "%s\"%s\"", i ? "," : "", BOARD_DEFAULT_SERVERS[i]);
+    }
+}
+
+static void close_servers(struct buf *b)
+{
+    buf_addf(b, "],\"default\":\"%s\"}", BOARD_DEFAULT_SERVERS[0]);
+}
+
+static void servers_from_image(const struct request *rq)
+{
+    const struct image *img = rq->loop->image;
+    struct buf b;
+
+    open_servers(&b);
+    for (uint32_t i = 0; i < img->head->servers; i++) {
+        const struct image_name *s = &img->servers[i];
+        char plain[QUERY_TEXT_BYTES + 1];
+
+        snprintf(plain, sizeof plain, "%.*s", (int)s->text_len, img->text + s->text_off);
+        if (!board_is_default_server(plain)) {
+            buf_addf(&b, ",\"%.*s\"", (int)s->text_len, img->text + s->text_off);
+        }
+    }
+    close_servers(&b);
+    reply_buf(rq, &NOT_KEPT, &b);
+}
+
+static void on_servers(void *arg, const PGresult *r, const struct err *e)
+{
+    struct request *rq = arg;
+    struct loop *loop = rq->loop;
+    struct buf b;
+
+    (void)e;
+    if (!r && loop->image) {
+        servers_from_image(rq);
+    } else if (!r) {
+        reply_unavailable(rq, "The database does not answer.");
+    } else {
+        open_servers(&b);
+        for (int i = 0; i < PQntuples(r); i++) {
+            if (!board_is_default_server(PQgetvalue(r, i, 0))) {
+                buf_addch(&b, ',');
+                buf_add_json(&b, PQgetvalue(r, i, 0), (size_t)PQgetlength(r, i, 0));
+            }
+        }
+        close_servers(&b);
+        body_unref(loop->servers);
+        loop->servers = b.failed ? NULL : body_new(b.data, b.len, false);
+        loop->servers_until_ms = clock_mono_ms() + LOOP_SERVERS_MS;
+        reply_buf(rq, &NOT_KEPT, &b);
+    }
+    free(rq);
+}
+
+void handle_servers(const struct request *rq)
+{
+    struct query_error qe;
+    struct request *kept;
+    struct err e;
+
+    if (!query_parse(rq->query, NULL, 0, NULL, &qe)) {
+        reply_problem(rq, 400, qe.param, qe.detail);
+        return;
+    }
+    if (rq->loop->servers && clock_mono_ms() < rq->loop->servers_until_ms) {
+        reply_body(rq, &NOT_KEPT, rq->loop->servers);
+        return;
+    }
+    kept = request_keep(rq);
+    if (!pgpool_query(rq->loop->pg, SERVERS_SQL, 0, NULL, on_servers, kept, &e)) {
+        on_servers(kept, NULL, &e);
+    }
+}
+
+/* ---- /health ---- */
+
+void handle_health(const struct request *rq)
+{
+    static const char OK[] = "{\"status\":\"ok\"}";
+    struct buf b;
+
+    buf_init(&b, sizeof OK);
+    buf_addstr(&b, OK);
+    reply_buf(rq, &NOT_KEPT, &b);
+}

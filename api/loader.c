@@ -1,0 +1,324 @@
+#include "api/loader.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/resource.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "api/image_file.h"
+#include "api/image_load.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+#include "common/pg.h"
+#include "common/schema.h"
+
+#define SUBSCRIBERS_MAX 64
+#define BACKOFF_MIN_MS  100
+#define BACKOFF_MAX_MS  5000
+#define STOP_WAIT_MS    2000
+#define LOADER_NICE     10 /* serving comes first while a generation is read */
+
+struct loader {
+    const struct api_settings *settings;
+    pthread_t thread;
+    bool joined;
+    int stop_fd; /* readable once the thread shall end */
+    int fds[SUBSCRIBERS_MAX];
+    size_t fd_count;
+    atomic_int state;   /* enum loader_state */
+    unsigned failures;  /* in a row; loader thread only */
+    unsigned rand_seed; /* loader thread only */
+
+    pthread_mutex_t lock; /* for what follows */
+    pthread_cond_t first_look;
+    bool looked;
+    struct image *image; /* one reference, or NULL */
+};
+
+enum loader_state loader_state(const struct loader *l)
+{
+    return (enum loader_state)atomic_load(&l->state);
+}
+
+struct image *loader_image(struct loader *l)
+{
+    struct image *img;
+
+    pthread_mutex_lock(&l->lock);
+    img = l->image ? image_ref(l->image) : NULL;
+    pthread_mutex_unlock(&l->lock);
+    return img;
+}
+
+void loader_subscribe(struct loader *l, int eventfd)
+{
+    pthread_mutex_lock(&l->lock);
+    MUST(l->fd_count < SUBSCRIBERS_MAX);
+    l->fds[l->fd_count++] = eventfd;
+    pthread_mutex_unlock(&l->lock);
+}
+
+/* Takes over the reference; img may be NULL. */
+static void publish(struct loader *l, struct image *img)
+{
+    struct image *old;
+    const uint64_t one = 1;
+
+    pthread_mutex_lock(&l->lock);
+    old = l->image;
+    l->image = img;
+    for (size_t i = 0; i < l->fd_count; i++) {
+        if (write(l->fds[i], &one, sizeof one) < 0) {
+            log_warn("loader.wake", "error=%s", LOGQ(strerror(errno)));
+        }
+    }
+    pthread_mutex_unlock(&l->lock);
+    image_unref(old);
+}
+
+static void set_state(struct loader *l, enum loader_state state)
+{
+    static const char *const NAMES[] = {"unknown", "empty", "live", "detached"};
+
+    if (atomic_exchange(&l->state, (int)state) != (int)state) {
+        log_info("ranking.state", "state=%s", NAMES[state]);
+    }
+}
+
+static void mark_looked(struct loader *l)
+{
+    pthread_mutex_lock(&l->lock);
+    l->looked = true;
+    pthread_cond_broadcast(&l->first_look);
+    pthread_mutex_unlock(&l->lock);
+}
+
+void loader_wait_first(struct loader *l, int timeout_ms)
+{
+    struct timespec until;
+
+    clock_gettime(CLOCK_MONOTONIC, &until);
+    until.tv_sec += timeout_ms / 1000;
+    pthread_mutex_lock(&l->lock);
+    while (!l->looked && pthread_cond_timedwait(&l->first_look, &l->lock, &until) != ETIMEDOUT) {
+    }
+    pthread_mutex_unlock(&l->lock);
+}
+
+/* Waits for the connection's socket (NULL: none), for the stop or for the time. True: stop. */
+static bool wait_or_stop(struct loader *l, PGconn *pg, int timeout_ms)
+{
+    struct pollfd fds[2] = {{.fd = l->stop_fd, .events = POLLIN},
+                            {.fd = pg ? PQsocket(pg) : -1, .events = POLLIN}};
+
+    if (poll(fds, 2, timeout_ms) < 0 && errno != EINTR) {
+        log_error("loader.poll", "error=%s", LOGQ(strerror(errno)));
+    }
+    return fds[0].revents != 0;
+}
+
+static int backoff_ms(struct loader *l)
+{
+    unsigned shift = l->failures < 8 ? l->failures : 8;
+    int ms = BACKOFF_MIN_MS << shift;
+
+    ms = ms < BACKOFF_MAX_MS ? ms : BACKOFF_MAX_MS;
+    /* Half of it at random, so that many processes do not come back at the same moment. */
+    return ms / 2 + rand_r(&l->rand_seed) % (ms / 2);
+}
+
+static void store(struct loader *l, const struct image *img)
+{
+    struct err e;
+
+    if (*l->settings->state_dir && !image_file_store(l->settings->state_dir, img, &e)) {
+        log_warn("ranking.store", "dir=%s error=%s", LOGQ(l->settings->state_dir), LOGQ(e.text));
+    }
+}
+
+static void take_new(struct loader *l, struct image *img, int64_t started_ms)
+{
+    /* The thread holds its own reference while it writes; the loops have theirs. */
+    image_ref(img);
+    publish(l, img);
+    log_info("ranking.loaded", "run=%" PRId64 " entries=%u bytes=%zu ms=%" PRId64,
+             img->head->run_id, img->head->entries, img->block_bytes, clock_mono_ms() - started_ms);
+    set_state(l, LOADER_LIVE);
+    mark_looked(l);
+    store(l, img);
+    image_unref(img);
+}
+
+/* One look at ranking_state. False: it failed, and how is logged. */
+static bool look(struct loader *l, PGconn *pg)
+{
+    int64_t started_ms = clock_mono_ms();
+    struct image *fresh = NULL;
+    struct err e = {0};
+
+    /* Only this thread changes l->image, so it may be read without the lock here. */
+    switch (image_load(pg, l->image, &fresh, &e)) {
+    case IMAGE_LOAD_FAILED:
+        log_warn("ranking.load", "error=%s", LOGQ(e.text));
+        return false;
+    case IMAGE_LOAD_EMPTY:
+        if (l->image) {
+            publish(l, NULL);
+        }
+        set_state(l, LOADER_EMPTY);
+        return true;
+    case IMAGE_LOAD_SAME:
+        set_state(l, LOADER_LIVE);
+        return true;
+    case IMAGE_LOAD_NEW:
+        take_new(l, fresh, started_ms);
+        return true;
+    }
+    MUST(!"a known result");
+}
+
+/* True when a notification was waiting. */
+static bool take_notifications(PGconn *pg)
+{
+    bool any = false;
+    PGnotify *n;
+
+    while ((n = PQnotifies(pg))) {
+        PQfreemem(n);
+        any = true;
+    }
+    return any;
+}
+
+/* Follows PostgreSQL over one connection until it breaks. True: stop. */
+static bool follow(struct loader *l, PGconn *pg)
+{
+    struct err e;
+
+    if (!pg_run(pg, "LISTEN " SCHEMA_NOTIFY_CHANNEL, &e)) {
+        /* A standby cannot; the regular look does then. */
+        log_warn("loader.listen", "error=%s", LOGQ(e.text));
+    }
+    for (;;) {
+        bool ok = look(l, pg);
+        int wait_ms = LOADER_LOOK_MS;
+
+        mark_looked(l);
+        l->failures = ok ? 0 : l->failures + 1;
+        if (!ok) {
+            set_state(l, LOADER_DETACHED);
+            wait_ms = backoff_ms(l);
+        }
+        if (PQstatus(pg) != CONNECTION_OK) {
+            return false;
+        }
+        if (!take_notifications(pg) && wait_or_stop(l, ok ? pg : NULL, wait_ms)) {
+            return true;
+        }
+        if (!PQconsumeInput(pg)) {
+            return false;
+        }
+        take_notifications(pg);
+    }
+}
+
+static void *run(void *arg)
+{
+    struct loader *l = arg;
+    bool stop = false;
+
+    if (setpriority(PRIO_PROCESS, (id_t)syscall(SYS_gettid), LOADER_NICE) < 0) {
+        log_warn("loader.priority", "error=%s", LOGQ(strerror(errno)));
+    }
+    while (!stop) {
+        struct err e;
+        PGconn *pg = pg_connect(l->settings->database_url, "aion2-api loader", &e);
+
+        if (pg) {
+            stop = follow(l, pg);
+            PQfinish(pg);
+        } else {
+            log_warn("loader.connect", "error=%s", LOGQ(e.text));
+            l->failures++;
+        }
+        if (!stop) {
+            set_state(l, LOADER_DETACHED);
+            mark_looked(l);
+            stop = wait_or_stop(l, NULL, backoff_ms(l));
+        }
+    }
+    return NULL;
+}
+
+static struct image *load_stored(const struct api_settings *s)
+{
+    struct image *img;
+    struct err e;
+
+    if (!*s->state_dir) {
+        return NULL;
+    }
+    img = image_file_load(s->state_dir, &e);
+    if (img) {
+        log_info("ranking.stored", "run=%" PRId64 " entries=%u", img->head->run_id,
+                 img->head->entries);
+    } else if (e.cls != ERR_NONE) {
+        log_warn("ranking.stored", "refused=%s", LOGQ(e.text));
+    }
+    return img;
+}
+
+struct loader *loader_start(const struct api_settings *s)
+{
+    struct loader *l = mem_alloc(sizeof *l);
+    pthread_condattr_t monotonic;
+
+    l->settings = s;
+    l->rand_seed = (unsigned)clock_mono_us() ^ (unsigned)getpid();
+    l->image = load_stored(s);
+    atomic_init(&l->state, LOADER_UNKNOWN);
+    l->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    MUST(l->stop_fd >= 0);
+    pthread_mutex_init(&l->lock, NULL);
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&l->first_look, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    MUST(pthread_create(&l->thread, NULL, run, l) == 0);
+    return l;
+}
+
+void loader_stop(struct loader *l)
+{
+    const uint64_t one = 1;
+    struct timespec until;
+
+    pthread_mutex_lock(&l->lock);
+    l->fd_count = 0;
+    pthread_mutex_unlock(&l->lock);
+    if (write(l->stop_fd, &one, sizeof one) < 0) {
+        log_warn("loader.stop", "error=%s", LOGQ(strerror(errno)));
+    }
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += STOP_WAIT_MS / 1000;
+    l->joined = pthread_timedjoin_np(l->thread, NULL, &until) == 0;
+}
+
+void loader_free(struct loader *l)
+{
+    if (!l->joined) {
+        return; /* in a blocking call of libpq; the process ends now */
+    }
+    image_unref(l->image);
+    close(l->stop_fd);
+    pthread_mutex_destroy(&l->lock);
+    pthread_cond_destroy(&l->first_look);
+    free(l);
+}

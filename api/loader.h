@@ -1,0 +1,39 @@
+#ifndef API_LOADER_H
+#define API_LOADER_H
+
+#include "api/image.h"
+#include "api/settings.h"
+
+/*
+ * The loader: one thread that may block. It maps the stored image, then follows PostgreSQL: LISTEN,
+ * and a look every LOADER_LOOK_MS because a notification can be missed. A new generation is built
+ * beside the old one, published to the loops and stored in STATE_DIR.
+ */
+#define LOADER_LOOK_MS 2000
+
+struct loader;
+
+/* What is known about the ranking; read together with the image. */
+enum loader_state {
+    LOADER_UNKNOWN,  /* PostgreSQL was not reached yet */
+    LOADER_EMPTY,    /* PostgreSQL says: nothing was ever published */
+    LOADER_LIVE,     /* the image is the live generation, as far as the last look says */
+    LOADER_DETACHED, /* PostgreSQL cannot be reached, or the live generation cannot be loaded */
+};
+
+/* Never fails: without PostgreSQL and without a stored image it waits for either. */
+struct loader *loader_start(const struct api_settings *s);
+/* Waits until the first look at PostgreSQL has succeeded or failed, at most timeout_ms. */
+void loader_wait_first(struct loader *l, int timeout_ms);
+/* Ends the thread; no loop is woken any more. loader_image() and loader_state() go on working. */
+void loader_stop(struct loader *l);
+/* After loader_stop() and after the loops. A thread that is still busy keeps what it uses. */
+void loader_free(struct loader *l);
+
+/* Each publication adds 1 to this eventfd (borrowed). Call before the loops start. */
+void loader_subscribe(struct loader *l, int eventfd);
+/* The image now, with a reference for the caller, or NULL. From any thread. */
+struct image *loader_image(struct loader *l);
+enum loader_state loader_state(const struct loader *l);
+
+#endif

@@ -1,0 +1,281 @@
+#include "api/loop.h"
+
+#include <errno.h>
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/listener.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <sys/un.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "api/route.h"
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/mem.h"
+
+#define LISTEN_BACKLOG 1024
+#define TICK_S         1
+#define DRAIN_MIN_MS   100 /* requests on their way when the stop came are still answered */
+#define METHODS_ALL    0xffff
+
+bool loop_is_stale(const struct loop *l)
+{
+    int64_t age_us;
+
+    if (!l->image || loader_state(l->loader) == LOADER_LIVE) {
+        return false;
+    }
+    age_us = clock_wall_us() - l->image->head->generated_us;
+    return l->image->from_disk || age_us > 2 * 1000000 * l->settings->batch_interval_s;
+}
+
+static void set_date(struct loop *l)
+{
+    time_t now = time(NULL);
+    struct tm tm;
+
+    MUST(gmtime_r(&now, &tm));
+    MUST(strftime(l->date, sizeof l->date, "%a, %d %b %Y %H:%M:%S GMT", &tm) > 0);
+}
+
+static void set_tick(struct loop *l, int ms)
+{
+    struct timeval tv = {.tv_sec = ms / 1000, .tv_usec = ms % 1000 * 1000};
+
+    event_add(l->tick, &tv);
+}
+
+static void take_image(struct loop *l)
+{
+    image_unref(l->image);
+    l->image = loader_image(l->loader);
+    cache_clear(l->cache);
+}
+
+static void on_wake(evutil_socket_t fd, short what, void *arg)
+{
+    uint64_t count;
+
+    (void)what;
+    if (read(fd, &count, sizeof count) == sizeof count) {
+        take_image(arg);
+    }
+}
+
+static struct evconnlistener *listener_of(struct loop *l)
+{
+    return evhttp_bound_socket_get_listener(l->bound);
+}
+
+static void pause_accepting(struct loop *l)
+{
+    if (!l->paused && !l->draining) {
+        l->paused = true;
+        evconnlistener_disable(listener_of(l));
+        set_tick(l, LOOP_WAIT_TICK_MS);
+    }
+}
+
+/* evhttp asks for a bufferevent for a connection that it has accepted. */
+static struct bufferevent *on_connection(struct event_base *base, void *arg)
+{
+    struct loop *l = arg;
+    struct bufferevent *bev = conns_make(base, l->conns);
+
+    if (conns_full(l->conns)) {
+        log_warn("connections.full", "limit=%" PRId64, l->settings->connections_max);
+        pause_accepting(l);
+    }
+    if (bev) {
+        /* While an answer is written evhttp reads on: what is sent ahead stays bounded. */
+        bufferevent_setwatermark(bev, EV_READ, 0, LOOP_HEADERS_MAX + LOOP_BODY_MAX);
+    }
+    return bev;
+}
+
+/* accept() failed: out of descriptors or memory. Trying again at once would only burn time. */
+static void on_accept_error(struct evconnlistener *listener, void *arg)
+{
+    (void)listener;
+    log_warn("accept.failed", "error=%s", LOGQ(strerror(errno)));
+    pause_accepting(arg);
+}
+
+static void on_stop(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop *l = arg;
+
+    (void)fd;
+    (void)what;
+    if (l->draining) {
+        return;
+    }
+    l->draining = true;
+    l->drain_until_ms = clock_mono_ms() + LOOP_DRAIN_MS;
+    evconnlistener_disable(listener_of(l));
+    set_tick(l, DRAIN_MIN_MS);
+}
+
+static void on_tick(evutil_socket_t fd, short what, void *arg)
+{
+    struct loop *l = arg;
+
+    (void)fd;
+    (void)what;
+    set_date(l);
+    conns_sweep(l->conns);
+    if (l->draining) {
+        bool busy = pgpool_pending(l->pg) > 0 || conns_busy(l->conns);
+
+        if (!busy || clock_mono_ms() >= l->drain_until_ms) {
+            event_base_loopbreak(l->base);
+        }
+    } else if (l->paused && !conns_full(l->conns)) {
+        l->paused = false;
+        evconnlistener_enable(listener_of(l));
+    }
+    set_tick(l, l->draining || l->paused ? LOOP_WAIT_TICK_MS : TICK_S * 1000);
+}
+
+static void *run(void *arg)
+{
+    struct loop *l = arg;
+
+    event_base_dispatch(l->base);
+    return NULL;
+}
+
+static struct event_base *new_base(void)
+{
+    struct event_config *cfg = event_config_new();
+    struct event_base *base;
+
+    MUST(cfg);
+    /* One thread per base: no locks. The changelist saves an epoll_ctl per answer. */
+    event_config_set_flag(cfg, EVENT_BASE_FLAG_NOLOCK | EVENT_BASE_FLAG_EPOLL_USE_CHANGELIST);
+    base = event_base_new_with_config(cfg);
+    event_config_free(cfg);
+    MUST(base);
+    return base;
+}
+
+static bool listen_on(struct loop *l, const struct sockaddr_storage *addr, struct err *e)
+{
+    const unsigned flags =
+        LEV_OPT_CLOSE_ON_FREE | LEV_OPT_CLOSE_ON_EXEC | LEV_OPT_REUSEABLE | LEV_OPT_REUSEABLE_PORT;
+    int len = addr->ss_family == AF_INET6 ? (int)sizeof(struct sockaddr_in6)
+                                          : (int)sizeof(struct sockaddr_in);
+    const struct sockaddr *sa = (const void *)addr;
+    struct evconnlistener *listener =
+        evconnlistener_new_bind(l->base, NULL, NULL, flags, LISTEN_BACKLOG, sa, len);
+    const int on = 1;
+
+    if (!listener) {
+        return err_set(e, ERR_PERMANENT, "OSError", "cannot listen on API_LISTEN=%s: %s",
+                       l->settings->listen, strerror(errno));
+    }
+    /* Accepted sockets inherit it. An answer in several writes must not wait for the client's ACK.
+     */
+    if (setsockopt(evconnlistener_get_fd(listener), IPPROTO_TCP, TCP_NODELAY, &on, sizeof on) < 0) {
+        log_warn("listen.nodelay", "error=%s", LOGQ(strerror(errno)));
+    }
+    evconnlistener_set_error_cb(listener, on_accept_error);
+    l->bound = evhttp_bind_listener(l->http, listener);
+    MUST(l->bound);
+    return true;
+}
+
+static bool set_up_http(struct loop *l, const struct sockaddr_storage *addr, struct err *e)
+{
+    l->http = evhttp_new(l->base);
+    MUST(l->http);
+    evhttp_set_max_headers_size(l->http, LOOP_HEADERS_MAX);
+    evhttp_set_max_body_size(l->http, LOOP_BODY_MAX);
+    evhttp_set_timeout(l->http, (int)l->settings->idle_timeout_s);
+    evhttp_set_allowed_methods(l->http, METHODS_ALL); /* the routes decide */
+    evhttp_set_bevcb(l->http, on_connection, l);
+    evhttp_set_gencb(l->http, route_request, l);
+    return listen_on(l, addr, e);
+}
+
+static struct event *fd_event(struct loop *l, int fd, event_callback_fn fn)
+{
+    struct event *ev = event_new(l->base, fd, EV_READ | EV_PERSIST, fn, l);
+
+    MUST(ev && event_add(ev, NULL) == 0);
+    return ev;
+}
+
+static void set_up_events(struct loop *l)
+{
+    l->wake_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    l->stop_fd = eventfd(0, EFD_NONBLOCK | EFD_CLOEXEC);
+    MUST(l->wake_fd >= 0 && l->stop_fd >= 0);
+    l->on_wake = fd_event(l, l->wake_fd, on_wake);
+    l->on_stop = fd_event(l, l->stop_fd, on_stop);
+    l->tick = evtimer_new(l->base, on_tick, l);
+    MUST(l->tick);
+    set_tick(l, TICK_S * 1000);
+    set_date(l);
+}
+
+static void tear_down(struct loop *l)
+{
+    pgpool_free(l->pg); /* its queries end with an error, which is still sent to evhttp */
+    evhttp_free(l->http);
+    conns_free(l->conns);
+    event_free(l->on_wake);
+    event_free(l->on_stop);
+    event_free(l->tick);
+    event_base_free(l->base);
+    close(l->wake_fd);
+    close(l->stop_fd);
+    cache_free(l->cache);
+    body_unref(l->servers);
+    image_unref(l->image);
+    free(l);
+}
+
+struct loop *loop_start(const struct api_settings *s, struct loader *loader,
+                        const struct sockaddr_storage *addr, struct err *e)
+{
+    struct loop *l = mem_alloc(sizeof *l);
+    int threads = api_settings_threads(s);
+    int64_t limit = s->connections_max / threads;
+
+    l->settings = s;
+    l->loader = loader;
+    l->base = new_base();
+    l->conns = conns_new(l->base, limit > 0 ? (unsigned)limit : 1, s->idle_timeout_s * 1000);
+    l->cache = cache_new();
+    l->pg = pgpool_new(l->base, s->database_url);
+    set_up_events(l);
+    if (!set_up_http(l, addr, e)) {
+        tear_down(l);
+        return NULL;
+    }
+    loader_subscribe(loader, l->wake_fd);
+    take_image(l);
+    MUST(pthread_create(&l->thread, NULL, run, l) == 0);
+    return l;
+}
+
+void loop_stop(struct loop *l)
+{
+    const uint64_t one = 1;
+
+    if (write(l->stop_fd, &one, sizeof one) < 0) {
+        log_warn("loop.stop", "error=%s", LOGQ(strerror(errno)));
+    }
+}
+
+void loop_join(struct loop *l)
+{
+    pthread_join(l->thread, NULL);
+    tear_down(l);
+}

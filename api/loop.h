@@ -1,0 +1,63 @@
+#ifndef API_LOOP_H
+#define API_LOOP_H
+
+#include <event2/event.h>
+#include <event2/http.h>
+#include <pthread.h>
+#include <sys/socket.h>
+
+#include "api/cache.h"
+#include "api/conns.h"
+#include "api/image.h"
+#include "api/loader.h"
+#include "api/pgpool.h"
+#include "api/settings.h"
+
+/*
+ * One serving thread: an event loop with its own listener, connections, image reference, cache and
+ * PostgreSQL connections. Loops share only the loader; nothing else here is seen by two threads.
+ *
+ * The reference to the image is exchanged between two callbacks, never within one, so an answer
+ * is made from one generation.
+ */
+#define LOOP_HEADERS_MAX  (16 * KIB)
+#define LOOP_BODY_MAX     (64 * KIB)
+#define LOOP_DRAIN_MS     10000
+#define LOOP_SERVERS_MS   2000 /* how long the list of servers is kept */
+#define LOOP_WAIT_TICK_MS 100
+
+struct loop {
+    const struct api_settings *settings;
+    struct loader *loader;
+    pthread_t thread;
+    struct event_base *base;
+    struct evhttp *http;
+    struct evhttp_bound_socket *bound;
+    struct conns *conns;
+    struct pgpool *pg;
+    struct cache *cache;
+    struct image *image; /* one reference, or NULL */
+    int wake_fd;         /* written by the loader: another image */
+    int stop_fd;         /* written by loop_stop */
+    struct event *on_wake, *on_stop, *tick;
+    bool draining;
+    bool paused; /* the listener is off, too many connections */
+    int64_t drain_until_ms;
+    char date[40]; /* the Date header of this second */
+    struct body *servers;
+    int64_t servers_until_ms;
+};
+
+/* Opens the listener and starts the thread. NULL and *e when the address cannot be used. */
+struct loop *loop_start(const struct api_settings *s, struct loader *l,
+                        const struct sockaddr_storage *addr, struct err *e) MUST_CHECK;
+/* Asks the thread to finish what it answers and end; from any thread. */
+void loop_stop(struct loop *l);
+/* Waits for its end and frees. */
+void loop_join(struct loop *l);
+
+/* The image must be said to be old: PostgreSQL cannot confirm it and it comes from the disk or is
+ * older than two intervals. */
+bool loop_is_stale(const struct loop *l);
+
+#endif

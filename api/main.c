@@ -1,0 +1,247 @@
+#include <errno.h>
+#include <event2/util.h>
+#include <getopt.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/time.h>
+#include <unistd.h>
+
+#include "api/loop.h"
+#include "common/log.h"
+
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 64 };
+
+#define FIRST_LOOK_MS 10000 /* how long the port stays closed while the ranking is loaded */
+#define HEALTH_WAIT_S 3
+#define SPARE_FILES   256 /* descriptors beside those of clients */
+#define LOOPS_MAX     64
+
+static void print_help(FILE *out)
+{
+    fputs(
+        "Usage: aion2-api [--check-config | --healthcheck | --version | --help]\n\n"
+        "Serves the ranking over HTTP, from memory. SIGTERM: answers what is open, then ends.\n\n"
+        "  --check-config  print the settings in effect and check them\n"
+        "  --healthcheck   ask the running service at API_LISTEN; exit code 0 when it is well\n\n",
+        out);
+    conf_print_help(API_SETTINGS_ITEMS, API_SETTINGS_COUNT, out);
+    fputs("\nExit codes: 0 done, 1 failed, 64 wrong usage or setting.\n", out);
+}
+
+static int usage_error(const char *what, const char *why)
+{
+    fprintf(stderr, "aion2-api: %s%s%s\n", what, why ? ": " : "", why ? why : "");
+    return EXIT_USAGE;
+}
+
+/* API_LISTEN as an address; an IP and a port. */
+static bool parse_listen(const struct api_settings *s, struct sockaddr_storage *addr, struct err *e)
+{
+    int len = sizeof *addr;
+    in_port_t port = 0;
+
+    memset(addr, 0, sizeof *addr);
+    if (evutil_parse_sockaddr_port(s->listen, (struct sockaddr *)addr, &len) == 0) {
+        port = addr->ss_family == AF_INET6 ? ((struct sockaddr_in6 *)(void *)addr)->sin6_port
+                                           : ((struct sockaddr_in *)(void *)addr)->sin_port;
+    }
+    return port != 0 || err_set(e, ERR_PERMANENT, "ConfigError",
+                                "API_LISTEN=%s: must be an IP address and a port, like "
+                                "127.0.0.1:8000 or [::1]:8000",
+                                s->listen);
+}
+
+/* ---- --healthcheck ---- */
+
+/* A service that listens on every address is asked on the loopback one. */
+static void aim_at_self(struct sockaddr_storage *addr)
+{
+    struct sockaddr_in *v4 = (void *)addr;
+    struct sockaddr_in6 *v6 = (void *)addr;
+
+    if (addr->ss_family == AF_INET && v4->sin_addr.s_addr == htonl(INADDR_ANY)) {
+        v4->sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    } else if (addr->ss_family == AF_INET6 && IN6_IS_ADDR_UNSPECIFIED(&v6->sin6_addr)) {
+        v6->sin6_addr = in6addr_loopback;
+    }
+}
+
+static bool ask_health(int fd)
+{
+    static const char ASK[] = "GET /health HTTP/1.1\r\nHost: health\r\nConnection: close\r\n\r\n";
+    static const char GOOD[] = "HTTP/1.1 200 ";
+    char answer[64];
+    size_t have = 0;
+    ssize_t n = send(fd, ASK, sizeof ASK - 1, MSG_NOSIGNAL);
+
+    if (n != (ssize_t)sizeof ASK - 1) {
+        return false;
+    }
+    while (have < sizeof GOOD - 1 && (n = recv(fd, answer + have, sizeof answer - have, 0)) > 0) {
+        have += (size_t)n;
+    }
+    return have >= sizeof GOOD - 1 && memcmp(answer, GOOD, sizeof GOOD - 1) == 0;
+}
+
+static int health_check(struct sockaddr_storage *addr)
+{
+    const struct timeval wait = {.tv_sec = HEALTH_WAIT_S};
+    socklen_t len =
+        addr->ss_family == AF_INET6 ? sizeof(struct sockaddr_in6) : sizeof(struct sockaddr_in);
+    int fd = socket(addr->ss_family, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    bool well;
+
+    aim_at_self(addr);
+    if (fd < 0) {
+        return EXIT_FAILED;
+    }
+    setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &wait, sizeof wait);
+    setsockopt(fd, SOL_SOCKET, SO_SNDTIMEO, &wait, sizeof wait);
+    well = connect(fd, (const void *)addr, len) == 0 && ask_health(fd);
+    close(fd);
+    if (!well) {
+        fputs("aion2-api: the service does not answer\n", stderr);
+    }
+    return well ? EXIT_OK : EXIT_FAILED;
+}
+
+/* ---- serving ---- */
+
+/* One descriptor per client and some for the rest. */
+static void raise_file_limit(const struct api_settings *s)
+{
+    rlim_t want = (rlim_t)s->connections_max + SPARE_FILES;
+    struct rlimit lim;
+
+    if (getrlimit(RLIMIT_NOFILE, &lim) < 0 || lim.rlim_cur >= want) {
+        return;
+    }
+    lim.rlim_cur = want < lim.rlim_max ? want : lim.rlim_max;
+    if (setrlimit(RLIMIT_NOFILE, &lim) < 0 || lim.rlim_cur < want) {
+        log_warn("limit.files", "have=%ju want=%ju", (uintmax_t)lim.rlim_cur, (uintmax_t)want);
+    }
+}
+
+static void wait_for_stop(void)
+{
+    sigset_t set;
+    int sig;
+
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    while (sigwait(&set, &sig) != 0) {
+    }
+    log_info("api.stopping", "signal=%d", sig);
+}
+
+/* Every thread inherits the mask: only wait_for_stop() takes these signals. */
+static void block_signals(void)
+{
+    sigset_t set;
+
+    signal(SIGPIPE, SIG_IGN);
+    sigemptyset(&set);
+    sigaddset(&set, SIGTERM);
+    sigaddset(&set, SIGINT);
+    pthread_sigmask(SIG_BLOCK, &set, NULL);
+}
+
+static int serve(const struct api_settings *s, const struct sockaddr_storage *addr)
+{
+    struct loop *loops[LOOPS_MAX];
+    int threads = api_settings_threads(s), started = 0;
+    struct loader *loader;
+    struct err e;
+
+    block_signals();
+    raise_file_limit(s);
+    loader = loader_start(s);
+    loader_wait_first(loader, FIRST_LOOK_MS);
+    while (started < threads && (loops[started] = loop_start(s, loader, addr, &e))) {
+        started++;
+    }
+    if (started == threads) {
+        log_info("api.ready", "listen=%s threads=%d", s->listen, threads);
+        wait_for_stop();
+    } else {
+        log_error("api.start", "error=%s", LOGQ(e.text));
+    }
+    for (int i = 0; i < started; i++) {
+        loop_stop(loops[i]);
+    }
+    loader_stop(loader);
+    for (int i = 0; i < started; i++) {
+        loop_join(loops[i]);
+    }
+    loader_free(loader);
+    log_info("api.stopped", "threads=%d", started);
+    return started == threads ? EXIT_OK : EXIT_FAILED;
+}
+
+enum action { ACT_SERVE, ACT_CHECK_CONFIG, ACT_HEALTH, ACT_DONE, ACT_BAD };
+
+static enum action parse_options(int argc, char **argv)
+{
+    static const struct option OPTIONS[] = {{"help", no_argument, NULL, 'h'},
+                                            {"version", no_argument, NULL, 'V'},
+                                            {"check-config", no_argument, NULL, 'c'},
+                                            {"healthcheck", no_argument, NULL, 'H'},
+                                            {NULL, 0, NULL, 0}};
+    enum action act = ACT_SERVE;
+    int opt;
+
+    while ((opt = getopt_long(argc, argv, "h", OPTIONS, NULL)) != -1) {
+        switch (opt) {
+        case 'h':
+            print_help(stdout);
+            return ACT_DONE;
+        case 'V':
+            puts("aion2-api " AION2RANK_VERSION);
+            return ACT_DONE;
+        case 'c':
+            act = ACT_CHECK_CONFIG;
+            break;
+        case 'H':
+            act = ACT_HEALTH;
+            break;
+        default:
+            return ACT_BAD;
+        }
+    }
+    return optind < argc ? ACT_BAD : act;
+}
+
+int main(int argc, char **argv)
+{
+    struct sockaddr_storage addr;
+    struct api_settings s;
+    enum log_level level;
+    enum action act;
+    struct err e;
+
+    act = parse_options(argc, argv);
+    if (act == ACT_DONE) {
+        return EXIT_OK;
+    }
+    if (act == ACT_BAD) {
+        return usage_error("wrong option; see aion2-api --help", NULL);
+    }
+    if (!conf_load(API_SETTINGS_ITEMS, API_SETTINGS_COUNT, &s, &e) ||
+        !parse_listen(&s, &addr, &e)) {
+        return usage_error("settings", e.text);
+    }
+    if (act == ACT_CHECK_CONFIG) {
+        conf_print_effective(API_SETTINGS_ITEMS, API_SETTINGS_COUNT, stdout);
+        return EXIT_OK;
+    }
+    if (act == ACT_HEALTH) {
+        return health_check(&addr);
+    }
+    MUST(log_level_parse(s.log_level, &level));
+    log_init("api", level);
+    return serve(&s, &addr);
+}

@@ -1,0 +1,44 @@
+#ifndef API_QUERY_H
+#define API_QUERY_H
+
+#include "common/base.h"
+
+/*
+ * The query string of a request against a table of the parameters that an endpoint knows. Strict:
+ * a parameter that is unknown, comes twice, is out of range or is not valid UTF-8 is refused.
+ */
+#define QUERY_PARAMS_MAX 4
+#define QUERY_TEXT_CHARS 64  /* as in the table characters */
+#define QUERY_TEXT_BYTES 256 /* 64 characters of 4 bytes */
+
+enum query_kind { QUERY_INT, QUERY_TEXT, QUERY_TEXT_OPTIONAL };
+
+struct query_param {
+    const char *name;
+    enum query_kind kind;
+    int64_t min, max, fallback; /* QUERY_INT */
+};
+
+struct query_value {
+    bool given;
+    int64_t number;
+    size_t len;
+    char text[QUERY_TEXT_BYTES + 1];
+};
+
+struct query_error {
+    char param[QUERY_TEXT_BYTES + 1]; /* "": no parameter to name */
+    char detail[320];                 /* a sentence for the client */
+};
+
+/*
+ * query: what follows "?", may be NULL. values[i] belongs to params[i], n <= QUERY_PARAMS_MAX. An
+ * empty optional text counts as not given. False and *e (a 400) on refusal.
+ */
+bool query_parse(const char *query, const struct query_param *params, size_t n,
+                 struct query_value *values, struct query_error *e) MUST_CHECK;
+
+/* Percent-decoding, "+" is a space. False when malformed or longer than cap. */
+bool query_decode(const char *s, size_t len, char *out, size_t cap, size_t *out_len) MUST_CHECK;
+
+#endif

@@ -1,0 +1,212 @@
+#include "api/request.h"
+
+#include <event2/buffer.h>
+#include <event2/bufferevent.h>
+#include <event2/http_struct.h>
+#include <event2/keyvalq_struct.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/negotiate.h"
+#include "common/mem.h"
+
+#define PROBLEM_MAX   (4 * KIB)
+#define RETRY_AFTER_S "2"
+
+struct request *request_keep(const struct request *rq)
+{
+    struct request *copy = mem_alloc(sizeof *copy);
+
+    *copy = *rq;
+    copy->query = NULL;
+    return copy;
+}
+
+static const char *reason_of(int status)
+{
+    static const struct {
+        int status;
+        const char *reason;
+    } REASONS[] = {
+        {200, "OK"},
+        {304, "Not Modified"},
+        {400, "Bad Request"},
+        {404, "Not Found"},
+        {405, "Method Not Allowed"},
+        {413, "Content Too Large"},
+        {417, "Expectation Failed"},
+        {431, "Request Header Fields Too Large"},
+        {501, "Not Implemented"},
+        {503, "Service Unavailable"},
+        {505, "HTTP Version Not Supported"},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(REASONS); i++) {
+        if (REASONS[i].status == status) {
+            return REASONS[i].reason;
+        }
+    }
+    return "Error";
+}
+
+static void add_header(struct evhttp_request *http, const char *key, const char *value)
+{
+    MUST(evhttp_add_header(http->output_headers, key, value) == 0);
+}
+
+static void release_body(const void *data, size_t len, void *arg)
+{
+    (void)data;
+    (void)len;
+    body_unref(arg);
+}
+
+/* Body bytes are not copied: the connection holds a reference until they are written. */
+static void add_body(const struct request *rq, struct body *b)
+{
+    char len[24];
+
+    snprintf(len, sizeof len, "%zu", b->len);
+    add_header(rq->http, "Content-Length", len);
+    if (rq->head || b->len == 0) {
+        return;
+    }
+    MUST(evbuffer_add_reference(rq->http->output_buffer, b->data, b->len, release_body,
+                                body_ref(b)) == 0);
+}
+
+static void add_caching(const struct request *rq, const struct reply *r)
+{
+    char text[64];
+
+    if (r->etag) {
+        add_header(rq->http, "ETag", r->etag);
+    }
+    if (r->max_age_s >= 0) {
+        snprintf(text, sizeof text, "public, max-age=%" PRId64, r->max_age_s);
+    } else {
+        snprintf(text, sizeof text, "no-cache");
+    }
+    add_header(rq->http, "Cache-Control", text);
+    add_header(rq->http, "Vary", "Accept-Encoding");
+    if (r->age_s >= 0) {
+        snprintf(text, sizeof text, "%" PRId64, r->age_s);
+        add_header(rq->http, "Age", text);
+    }
+}
+
+/* Hands the answer over to evhttp, which frees the request. */
+static void finish(const struct request *rq, int status)
+{
+    if (rq->loop) {
+        add_header(rq->http, "Date", rq->loop->date); /* evhttp would make one each time */
+        if (rq->loop->draining) {
+            add_header(rq->http, "Connection", "close");
+        }
+    }
+    evhttp_send_reply(rq->http, status, reason_of(status), NULL);
+}
+
+void reply_body(const struct request *rq, const struct reply *r, struct body *b)
+{
+    const char *if_none_match = evhttp_find_header(rq->http->input_headers, "If-None-Match");
+
+    add_caching(rq, r);
+    if (r->etag && if_none_match && negotiate_not_modified(if_none_match, r->etag)) {
+        finish(rq, 304);
+        return;
+    }
+    add_header(rq->http, "Content-Type", "application/json");
+    if (b->gzip) {
+        add_header(rq->http, "Content-Encoding", "gzip");
+    }
+    add_body(rq, b);
+    finish(rq, r->status);
+}
+
+void reply_buf(const struct request *rq, const struct reply *r, struct buf *b)
+{
+    struct body *body = b->failed ? NULL : body_new(b->data, b->len, rq->gzip);
+
+    buf_fini(b);
+    if (!body) {
+        reply_unavailable(rq, "The service is out of memory.");
+        return;
+    }
+    reply_body(rq, r, body);
+    body_unref(body);
+}
+
+void reply_problem(const struct request *rq, int status, const char *param, const char *detail)
+{
+    const char *title = reason_of(status);
+    struct body *body;
+    struct buf b;
+
+    buf_init(&b, PROBLEM_MAX);
+    buf_addf(&b, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":", title,
+             status);
+    buf_add_json(&b, detail, strlen(detail));
+    if (param && *param) {
+        buf_addstr(&b, ",\"param\":");
+        buf_add_json(&b, param, strlen(param));
+    }
+    buf_addstr(&b, "}");
+    MUST(!b.failed);
+    body = body_new(b.data, b.len, false);
+    buf_fini(&b);
+    MUST(body);
+    add_header(rq->http, "Content-Type", "application/problem+json");
+    add_header(rq->http, "Cache-Control", "no-store");
+    add_body(rq, body);
+    body_unref(body);
+    finish(rq, status);
+}
+
+void reply_unavailable(const struct request *rq, const char *detail)
+{
+    add_header(rq->http, "Retry-After", RETRY_AFTER_S);
+    reply_problem(rq, 503, NULL, detail);
+}
+
+void reply_not_allowed(const struct request *rq, const char *allow)
+{
+    char detail[160];
+
+    snprintf(detail, sizeof detail, "This address answers %s only.", allow);
+    add_header(rq->http, "Allow", allow);
+    reply_problem(rq, 405, NULL, detail);
+}
+
+/* More header bytes than allowed were read, or wait in the buffer without an end of line. */
+static bool headers_too_large(const struct evhttp_request *http)
+{
+    struct bufferevent *bev = http->evcon ? evhttp_connection_get_bufferevent(http->evcon) : NULL;
+    size_t waiting = bev ? evbuffer_get_length(bufferevent_get_input(bev)) : 0;
+
+    return http->headers_size > LOOP_HEADERS_MAX || waiting > LOOP_HEADERS_MAX;
+}
+
+/*
+ * This takes the place of libevent's own function (the loader of the program looks here first, as
+ * it does for malloc), which answers in HTML. evhttp calls it for what it refuses by itself:
+ * malformed requests, headers and bodies over the limits. It offers no hook for that before 2.2.
+ */
+void evhttp_send_error(struct evhttp_request *http, int error, const char *reason)
+{
+    struct request rq = {.http = http, .head = http->type == EVHTTP_REQ_HEAD};
+
+    (void)reason;
+    evhttp_clear_headers(http->output_headers);
+    add_header(http, "Connection", "close");
+    if (error == 413) {
+        reply_problem(&rq, 413, NULL, "The body of a request may have 64 KiB.");
+    } else if (error == 400 && headers_too_large(http)) {
+        reply_problem(&rq, 431, NULL, "The headers of a request may have 16 KiB.");
+    } else if (error == 400) {
+        reply_problem(&rq, 400, NULL, "This is not a well-formed HTTP request.");
+    } else {
+        reply_problem(&rq, error, NULL, "This cannot be answered.");
+    }
+}

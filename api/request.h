@@ -1,0 +1,41 @@
+#ifndef API_REQUEST_H
+#define API_REQUEST_H
+
+#include "api/loop.h"
+#include "common/buf.h"
+
+/* What a handler gets, and how it answers. Exactly one reply_*() per request ends it. */
+struct request {
+    struct evhttp_request *http;
+    struct loop *loop;
+    const char *query; /* what follows "?", or NULL; borrowed from http */
+    bool head;
+    bool gzip; /* the client likes gzip */
+};
+
+/*
+ * A copy for a handler that answers in a later turn; free() it. evhttp keeps the request until it
+ * is answered, also when the client has gone: it does not read from the connection meanwhile.
+ */
+struct request *request_keep(const struct request *rq) MUST_CHECK;
+
+struct reply {
+    int status;
+    const char *etag;  /* NULL: none */
+    int64_t max_age_s; /* how long the answer may be kept; below 0: it must be asked for again */
+    int64_t age_s;     /* below 0: no Age header */
+};
+
+/* Answers with a body (JSON); takes a reference of its own. Heeds HEAD and If-None-Match. */
+void reply_body(const struct request *rq, const struct reply *r, struct body *b);
+/* The same with bytes that are copied; b is freed. A failed buffer becomes a 503. */
+void reply_buf(const struct request *rq, const struct reply *r, struct buf *b);
+
+/* Errors, RFC 9457. param may be NULL. */
+void reply_problem(const struct request *rq, int status, const char *param, const char *detail);
+/* 503 with Retry-After. */
+void reply_unavailable(const struct request *rq, const char *detail);
+/* 405. */
+void reply_not_allowed(const struct request *rq, const char *allow);
+
+#endif

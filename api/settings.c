@@ -1,0 +1,38 @@
+#include "api/settings.h"
+
+#include <sched.h>
+
+#define THREADS_MAX 64
+
+const struct conf_item API_SETTINGS_ITEMS[] = {
+    {"DATABASE_URL", CONF_T_STR, offsetof(struct api_settings, database_url),
+     "postgresql://localhost/aion2rank", 0, 4096, CONF_SECRET_URL, NULL,
+     "PostgreSQL: URL or key=value list, several hosts allowed"},
+    CONF_STR("API_LISTEN", struct api_settings, listen, "127.0.0.1:8000", CONF_PLAIN,
+             "address and port: 127.0.0.1:8000, [::1]:8000 or 0.0.0.0:8000"),
+    CONF_INT("API_THREADS", struct api_settings, threads, "0", 0, THREADS_MAX,
+             "threads that serve requests (0: one per processor)"),
+    CONF_INT("API_CONNECTIONS_MAX", struct api_settings, connections_max, "4096", 1, 1000000,
+             "clients connected at the same time; further ones wait to be accepted"),
+    CONF_INT("API_IDLE_TIMEOUT", struct api_settings, idle_timeout_s, "60", 1, 3600,
+             "seconds within which a connection has to complete a request"),
+    CONF_STR("STATE_DIR", struct api_settings, state_dir, "/var/lib/aion2rank", CONF_PLAIN,
+             "folder of the stored ranking that is served while PostgreSQL is down"),
+    CONF_INT("BATCH_INTERVAL", struct api_settings, batch_interval_s, "600", 1, 86400,
+             "seconds between batches; the time that answers may be cached comes from it"),
+    CONF_CHOICE("LOG_LEVEL", struct api_settings, log_level, "info", "debug|info|warn|error",
+                "least severe events to log"),
+};
+const size_t API_SETTINGS_COUNT = ARRAY_LEN(API_SETTINGS_ITEMS);
+
+int api_settings_threads(const struct api_settings *s)
+{
+    cpu_set_t set;
+    int n;
+
+    if (s->threads > 0) {
+        return (int)s->threads;
+    }
+    n = sched_getaffinity(0, sizeof set, &set) == 0 ? CPU_COUNT(&set) : 1;
+    return n < 1 ? 1 : n > THREADS_MAX ? THREADS_MAX : n;
+}

@@ -1,0 +1,24 @@
+#ifndef API_SETTINGS_H
+#define API_SETTINGS_H
+
+#include "common/conf.h"
+
+/* Settings of aion2-api; the table with defaults and ranges is in settings.c. */
+struct api_settings {
+    const char *database_url;
+    const char *listen;
+    const char *state_dir; /* "": keep nothing on disk */
+    const char *log_level;
+    int64_t threads; /* 0: one per processor */
+    int64_t batch_interval_s;
+    int64_t connections_max;
+    int64_t idle_timeout_s;
+};
+
+extern const struct conf_item API_SETTINGS_ITEMS[];
+extern const size_t API_SETTINGS_COUNT;
+
+/* Threads to start: the setting or, when it is 0, the processors this process may use. */
+int api_settings_threads(const struct api_settings *s);
+
+#endif
