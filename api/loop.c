@@ -93,7 +93,7 @@ static struct bufferevent *on_connection(struct event_base *base, void *arg)
     }
     if (bev) {
         /* While an answer is written evhttp reads on: what is sent ahead stays bounded. */
-        bufferevent_setwatermark(bev, EV_READ, 0, LOOP_HEADERS_MAX + LOOP_BODY_MAX);
+        bufferevent_setwatermark(bev, EV_READ, 0, LOOP_INPUT_MAX);
     }
     return bev;
 }
@@ -194,7 +194,8 @@ static bool set_up_http(struct loop *l, const struct sockaddr_storage *addr, str
 {
     l->http = evhttp_new(l->base);
     MUST(l->http);
-    evhttp_set_max_headers_size(l->http, LOOP_HEADERS_MAX);
+    /* The routes heed the real limit: where evhttp does, one cannot tell 431 from 400. */
+    evhttp_set_max_headers_size(l->http, LOOP_INPUT_MAX - 1);
     evhttp_set_max_body_size(l->http, LOOP_BODY_MAX);
     evhttp_set_timeout(l->http, (int)l->settings->idle_timeout_s);
     evhttp_set_allowed_methods(l->http, METHODS_ALL); /* the routes decide */

@@ -22,6 +22,7 @@
  */
 #define LOOP_HEADERS_MAX  (16 * KIB)
 #define LOOP_BODY_MAX     (64 * KIB)
+#define LOOP_INPUT_MAX    (LOOP_HEADERS_MAX + LOOP_BODY_MAX) /* unread bytes of a client */
 #define LOOP_DRAIN_MS     10000
 #define LOOP_SERVERS_MS   2000 /* how long the list of servers is kept */
 #define LOOP_WAIT_TICK_MS 100

@@ -198,11 +198,15 @@ void evhttp_send_error(struct evhttp_request *http, int error, const char *reaso
     struct request rq = {.http = http, .head = http->type == EVHTTP_REQ_HEAD};
 
     (void)reason;
+    if (http->major == 0) { /* it did not come as far as the version; ours goes into the answer */
+        http->major = 1;
+        http->minor = 1;
+    }
     evhttp_clear_headers(http->output_headers);
     add_header(http, "Connection", "close");
     if (error == 413) {
         reply_problem(&rq, 413, NULL, "The body of a request may have 64 KiB.");
-    } else if (error == 400 && headers_too_large(http)) {
+    } else if (error == 431 || (error == 400 && headers_too_large(http))) {
         reply_problem(&rq, 431, NULL, "The headers of a request may have 16 KiB.");
     } else if (error == 400) {
         reply_problem(&rq, 400, NULL, "This is not a well-formed HTTP request.");

@@ -43,6 +43,10 @@ static bool refuse_protocol(const struct request *rq)
     bool bodyless = (http->type & (EVHTTP_REQ_GET | EVHTTP_REQ_HEAD)) != 0;
     const char *length = header(http, "Content-Length");
 
+    if (http->headers_size > LOOP_HEADERS_MAX) {
+        evhttp_send_error(http, 431, NULL);
+        return true;
+    }
     if (http->major != 1) {
         http->major = 1;
         http->minor = 1;
