@@ -1,4 +1,5 @@
 """Generations prepared beside the live one, so that publishing one is an instant."""
+import time
 
 COPY_RUN = """
     INSERT INTO batch_runs (task_id, owner, state, rules_version, finished_at, processed, failed,
@@ -11,7 +12,8 @@ COPY_RUN = """
 COPY_ENTRIES = """
     CREATE TABLE ranking_entries_{new} (LIKE ranking_entries_{old} INCLUDING STORAGE
                                         INCLUDING DEFAULTS INCLUDING INDEXES);
-    INSERT INTO ranking_entries_{new} SELECT {new}, {columns} FROM ranking_entries_{old};
+    INSERT INTO ranking_entries_{new} SELECT {new}, {columns} FROM ranking_entries_{old}
+        ORDER BY rank;
     ALTER TABLE ranking_entries ATTACH PARTITION ranking_entries_{new} FOR VALUES IN ({new});
 """
 COPY_SIDE = "INSERT INTO {table} SELECT {new}, {columns} FROM {table} WHERE run_id = {old};"
@@ -41,6 +43,7 @@ def _copy(database, old):
     new = int(database.value(COPY_RUN, (old,)))
     database.script(COPY_ENTRIES.format(
         new=new, old=old, columns=_columns_after_run_id(database, "ranking_entries")))
+    database.query(f"VACUUM (FREEZE, ANALYZE) ranking_entries_{new}")
     for table in ("ranking_snapshots", "server_stats"):
         database.script(COPY_SIDE.format(table=table, new=new, old=old,
                                          columns=_columns_after_run_id(database, table)))
@@ -48,5 +51,13 @@ def _copy(database, old):
 
 
 def publish(database, run_id):
-    """Makes a prepared generation the live one, as the batch does at its end."""
-    database.script(PUBLISH.format(run_id=run_id))
+    """Makes a prepared generation the live one, as the batch does at its end.
+
+    Returns the moment of the commit, as time.perf_counter() has it.
+    """
+    conn = database.connect()
+    with conn.cursor() as cur:
+        cur.execute(PUBLISH.format(run_id=run_id))
+        committed = time.perf_counter()
+    conn.close()
+    return committed

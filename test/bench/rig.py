@@ -106,9 +106,11 @@ class Rig:
         try:
             wait_for(lambda: ready() or process.must_run(), 60, f"{name} being ready")
             yield process
-            process.must_run()
         finally:
-            process.stop()
+            ended = not process.running()
+            code = process.stop()
+            if ended:
+                raise BenchError(f"{name} ended by itself with code {code}")
 
     def worker(self, database):
         """A running aion2-worker with its default settings."""
