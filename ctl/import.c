@@ -255,20 +255,23 @@ static void report_rest(struct import *im)
 static int import_into(struct import *im, PGconn *c)
 {
     struct err e;
-    bool ok = import_load_init(&im->load, c, &e);
+    bool ready = import_load_init(&im->load, c, &e), ok = false;
 
     im->load.on_refused = report_bad;
     im->load.arg = im;
-    if (ok) {
+    if (ready) {
         ok = read_all(im, &e);
         report_rest(im);
         print_counts(im, ok);
     }
     import_load_fini(&im->load);
     if (!ok) {
-        bool lost = PQstatus(c) != CONNECTION_OK;
+        enum ctl_exit code = PQstatus(c) == CONNECTION_OK ? CTL_FAILED : CTL_UNAVAILABLE;
 
-        return ctl_fail("import", lost ? CTL_UNAVAILABLE : CTL_FAILED, "%s", e.text);
+        return ctl_fail("import", code, "%s%s", e.text,
+                        ready ? " (stopped; the counts are what was written, and running it again "
+                                "is safe)"
+                              : "");
     }
     return im->bad ? CTL_FAILED : CTL_OK;
 }

@@ -4,6 +4,7 @@ import concurrent.futures
 import csv
 import io
 import json
+import subprocess
 
 import pytest
 
@@ -258,6 +259,26 @@ def test_two_imports_at_once(pg):
     assert [r[0] for r in runs] == [0, 0], [r[2] for r in runs]
     assert sum(r[1]["imported"] for r in runs) == 5000
     assert pg.value("SELECT count(*) FROM characters") == 5000
+
+
+def test_lost_connection_keeps_what_was_written(pg):
+    rows = [["S", f"n{i}", "c", 1, i, "{}"] for i in range(120_000)]
+    lines = csv_text(rows, HEAD.strip().split(",")).encode().splitlines(keepends=True)
+    with subprocess.Popen([harness.bin_dir() / "aion2ctl", "import", "-", "--json"],
+                          env=harness.clean_env({"DATABASE_URL": pg.url}), stdin=subprocess.PIPE,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE) as proc:
+        proc.stdin.writelines(lines[:100_000])
+        harness.wait_for(lambda: pg.value("SELECT count(*) FROM characters") == 50_000,
+                         what="the first chunk")
+        assert pg.value("SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity"
+                        " WHERE application_name = 'aion2ctl'") == 1
+        out, err = proc.communicate(b"".join(lines[100_000:]), timeout=60)
+    assert proc.returncode == 69
+    counts = json.loads(out)
+    assert not counts["complete"] and counts["imported"] == 50_000
+    assert b"running it again is safe" in err
+    code, counts, _ = load(pg, b"".join(lines).decode())
+    assert (code, counted(counts)) == (0, (70_000, 0, 50_000, 0, 0))
 
 
 def test_database_without_schema(pg_empty):
