@@ -596,6 +596,9 @@ static bool add_headers(cJSON *root, const struct msg_new *n, const char *args, 
     if (ok && n->slot_unix_s >= 0) {
         ok = cJSON_AddNumberToObject(h, MSG_SLOT_MEMBER, (double)n->slot_unix_s) != NULL;
     }
+    if (ok && n->eta_us != 0) {
+        ok = put_time(h, "eta", n->eta_us);
+    }
     return ok;
 }
 

@@ -73,7 +73,7 @@ char *msg_print(const struct msg *m, size_t *len);
 
 /*
  * A protocol 2 message as a Celery client sends it. args and kwargs may be NULL (empty).
- * slot_unix_s -1: none. Text is the caller's (free()), NULL when out of memory.
+ * slot_unix_s -1: none; eta_us 0: none. Text is the caller's (free()), NULL when out of memory.
  */
 struct msg_new {
     const char *task;
@@ -84,6 +84,7 @@ struct msg_new {
     const cJSON *kwargs;
     int priority;
     int64_t slot_unix_s;
+    int64_t eta_us; /* not before, unix time */
 };
 char *msg_build(const struct msg_new *n, size_t *len) MUST_CHECK;
 
