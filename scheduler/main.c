@@ -1,0 +1,185 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/broker.h"
+#include "common/conf.h"
+#include "common/keys.h"
+#include "common/log.h"
+#include "scheduler/beat.h"
+
+enum { EXIT_UNHEALTHY = 1, EXIT_USAGE = 64, EXIT_UNAVAILABLE = 69 };
+
+struct beat_settings {
+    const char *redis_url;
+    const char *task_queue;
+    const char *log_level;
+    int64_t batch_interval_s;
+};
+
+static const struct conf_item ITEMS[] = {
+    CONF_INT("BATCH_INTERVAL", struct beat_settings, batch_interval_s, "600", 1, 86400,
+             "seconds between batches"),
+    CONF_STR("REDIS_URL", struct beat_settings, redis_url, "redis://localhost:6379/0",
+             CONF_SECRET_URL, "Redis: broker and results"),
+    {"TASK_QUEUE", CONF_T_STR, offsetof(struct beat_settings, task_queue), "celery", 0,
+     BROKER_QUEUE_MAX, CONF_PLAIN, NULL, "name of the queue's list in Redis"},
+    CONF_CHOICE("LOG_LEVEL", struct beat_settings, log_level, "info", "debug|info|warn|error",
+                "least severe events to log"),
+};
+
+static const char HELP[] =
+    "Usage: aion2-beat [--check-config | --healthcheck | --version | --help]\n"
+    "\n"
+    "Sends the scoring batch once per slot. Slots begin at the multiples of\n"
+    "BATCH_INTERVAL since the epoch by Redis' clock: with 600, at 12:00, 12:10, ...\n"
+    "Any number of beats may run; a slot is claimed and sent in one step in Redis, so\n"
+    "each slot is sent once. After downtime one message follows, for the slot that is on.\n"
+    "The very first start sends nothing before the next slot begins.\n"
+    "\n"
+    "  --check-config  print the settings in effect and end\n"
+    "  --healthcheck   exit 0 when a beat was seen within 15 s and the last slot is not\n"
+    "                  older than two intervals; else 1 and the reason\n"
+    "  --version       print the version and end\n"
+    "\n"
+    "Examples:\n"
+    "  aion2-beat\n"
+    "  REDIS_URL=redis://:secret@cache:6379/0 BATCH_INTERVAL=300 aion2-beat\n"
+    "  aion2-beat --healthcheck && echo fine\n"
+    "\n"
+    "SIGTERM and SIGINT end it at once.\n"
+    "\n";
+
+static const char HELP_END[] =
+    "\nExit codes: 0 ended by a signal (or healthy), 1 not healthy, 64 wrong usage or\n"
+    "setting, 69 Redis not reachable (--healthcheck only).\n";
+
+static volatile sig_atomic_t stop_requested;
+static int wake_pipe[2];
+
+/*
+ * Wakes the loop. A Redis that hangs may hold the loop for longer than we want to take to end, so
+ * the alarm ends us then. What is lost is the goodbye; the entry ages out.
+ */
+static void on_stop(int sig)
+{
+    int saved = errno;
+
+    (void)sig;
+    stop_requested = 1;
+    if (write(wake_pipe[1], "", 1) < 0) {
+        /* Full: it is readable already. */
+    }
+    alarm(1);
+    errno = saved;
+}
+
+static void on_alarm(int sig)
+{
+    (void)sig;
+    _exit(EXIT_SUCCESS);
+}
+
+static void watch_signals(void)
+{
+    struct sigaction stop = {.sa_handler = on_stop}, late = {.sa_handler = on_alarm};
+    struct sigaction ignore = {.sa_handler = SIG_IGN};
+
+    MUST(pipe2(wake_pipe, O_CLOEXEC | O_NONBLOCK) == 0);
+    sigaction(SIGTERM, &stop, NULL);
+    sigaction(SIGINT, &stop, NULL);
+    sigaction(SIGALRM, &late, NULL);
+    sigaction(SIGPIPE, &ignore, NULL);
+}
+
+static int run(const struct beat_config *cfg)
+{
+    log_info("beat.start", "version=%s schedule=%s interval_s=%" PRId64 " queue=%s",
+             AION2RANK_VERSION, cfg->schedule.name, cfg->schedule.interval_s, LOGQ(cfg->queue));
+    beat_run(cfg);
+    log_info("beat.stop", "schedule=%s", cfg->schedule.name);
+    return EXIT_SUCCESS;
+}
+
+static int healthcheck(const struct beat_config *cfg)
+{
+    struct err e;
+
+    if (beat_check_health(cfg, &e)) {
+        return EXIT_SUCCESS;
+    }
+    fprintf(stderr, "aion2-beat: %s\n", e.text);
+    return e.cls == ERR_RETRYABLE ? EXIT_UNAVAILABLE : EXIT_UNHEALTHY;
+}
+
+static int check_config(const struct beat_config *cfg)
+{
+    (void)cfg;
+    conf_print_effective(ITEMS, ARRAY_LEN(ITEMS), stdout);
+    return EXIT_SUCCESS;
+}
+
+static int help(void)
+{
+    fputs(HELP, stdout);
+    conf_print_help(ITEMS, ARRAY_LEN(ITEMS), stdout);
+    fputs(HELP_END, stdout);
+    return EXIT_SUCCESS;
+}
+
+static int version(void)
+{
+    puts("aion2-beat " AION2RANK_VERSION);
+    return EXIT_SUCCESS;
+}
+
+/* Reads the settings, then does the action. */
+static int with_settings(int (*action)(const struct beat_config *cfg))
+{
+    struct beat_settings s;
+    struct beat_config cfg = {.stop = &stop_requested};
+    enum log_level level = LOG_INFO;
+    struct err e;
+
+    if (!conf_load(ITEMS, ARRAY_LEN(ITEMS), &s, &e) ||
+        !rds_parse_url(s.redis_url, &cfg.redis, &e)) {
+        fprintf(stderr, "aion2-beat: %s\n", e.text);
+        return EXIT_USAGE;
+    }
+    MUST(log_level_parse(s.log_level, &level));
+    log_init("beat", level);
+    watch_signals();
+    cfg.wake_fd = wake_pipe[0];
+    cfg.queue = s.task_queue;
+    cfg.schedule = (struct schedule){SCHEDULE_BATCH, TASK_BATCH, s.batch_interval_s};
+    return action(&cfg);
+}
+
+int main(int argc, char **argv)
+{
+    static const struct {
+        const char *option;
+        int (*plain)(void);
+        int (*action)(const struct beat_config *cfg);
+    } OPTIONS[] = {
+        {"--help", help, NULL},
+        {"-h", help, NULL},
+        {"--version", version, NULL},
+        {"--check-config", NULL, check_config},
+        {"--healthcheck", NULL, healthcheck},
+    };
+
+    if (argc == 1) {
+        return with_settings(run);
+    }
+    for (size_t i = 0; argc == 2 && i < ARRAY_LEN(OPTIONS); i++) {
+        if (strcmp(argv[1], OPTIONS[i].option) == 0) {
+            return OPTIONS[i].plain ? OPTIONS[i].plain() : with_settings(OPTIONS[i].action);
+        }
+    }
+    fprintf(stderr, "aion2-beat: unknown words on the command line; see aion2-beat --help\n");
+    return EXIT_USAGE;
+}
