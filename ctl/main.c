@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/broker.h"
 #include "common/log.h"
 #include "ctl/ctl.h"
 
@@ -12,8 +13,8 @@ static const struct conf_item ITEMS[] = {
              CONF_SECRET_URL, "PostgreSQL: URL or key=value list"),
     CONF_STR("REDIS_URL", struct ctl_settings, redis_url, "redis://localhost:6379/0",
              CONF_SECRET_URL, "Redis: broker and results"),
-    CONF_STR("TASK_QUEUE", struct ctl_settings, task_queue, "celery", CONF_PLAIN,
-             "name of the queue's list in Redis"),
+    {"TASK_QUEUE", CONF_T_STR, offsetof(struct ctl_settings, task_queue), "celery", 0,
+     BROKER_QUEUE_MAX, CONF_PLAIN, NULL, "name of the queue's list in Redis"},
     CONF_INT("BATCH_INTERVAL", struct ctl_settings, batch_interval_s, "600", 1, 86400,
              "seconds between batches"),
 };
@@ -22,6 +23,8 @@ static const struct ctl_command COMMANDS[] = {
     {"migrate", ctl_migrate, "bring the database schema up to date", CTL_MIGRATE_HELP},
     {"import", ctl_import, "load characters from CSV or NDJSON", CTL_IMPORT_HELP},
     {"generate", ctl_generate, "write a made-up but plausible population", CTL_GENERATE_HELP},
+    {"call", ctl_call, "send a task, wait for its result", CTL_CALL_HELP},
+    {"status", ctl_status, "what runs, what waits, how old the ranking is", CTL_STATUS_HELP},
 };
 
 int ctl_fail(const char *command, enum ctl_exit code, const char *fmt, ...)

@@ -1,0 +1,108 @@
+#include <getopt.h>
+#include <math.h>
+#include <stdlib.h>
+
+#include "common/clock.h"
+#include "common/json.h"
+#include "common/schedule.h"
+#include "ctl/status.h"
+
+const char CTL_STATUS_HELP[] =
+    "Usage: aion2ctl status [--json]\n"
+    "\n"
+    "Shows on one screen: whether Redis and PostgreSQL answer, the ranking that is live\n"
+    "and how old it is, beats and slots, what waits in the queue, workers and what they\n"
+    "run, the last batches. It only reads.\n"
+    "\n"
+    "  --json  the same as one JSON object on one line, for programs\n"
+    "\n"
+    "Examples:\n"
+    "  aion2ctl status\n"
+    "  aion2ctl status --json | jq .queue\n"
+    "  watch -c -n 2 aion2ctl status\n"
+    "\n"
+    "A ranking older than two intervals (BATCH_INTERVAL) is called stale. Colours are\n"
+    "used on a terminal only, and not when NO_COLOR is set.\n"
+    "\n"
+    "Exit codes: 0 everything could be read, 1 the database needs aion2ctl migrate,\n"
+    "64 wrong usage, 69 Redis or PostgreSQL is not reachable (the rest is shown).\n";
+
+void status_add_i64(cJSON *obj, const char *name, int64_t v)
+{
+    cJSON_AddNumberToObject(obj, name, (double)v);
+}
+
+/* How old the ranking is and when the next is to be expected, as far as it is known. */
+static void judge_ranking(cJSON *doc, int64_t interval_s)
+{
+    cJSON *ranking = json_get_obj(doc, "ranking");
+    cJSON *schedule = json_get_obj(doc, "schedule");
+    int64_t age_s, next_in_s;
+    int64_t now_us = clock_wall_us();
+
+    if (!json_get_i64(ranking, "age_s", INT64_MIN, INT64_MAX, &age_s)) {
+        return;
+    }
+    /* Without Redis the wall clock has to do. */
+    if (!json_get_i64(schedule, "next_in_s", 0, INT64_MAX, &next_in_s)) {
+        next_in_s = (schedule_next_us(now_us, interval_s) - now_us) / 1000000;
+    }
+    status_add_i64(ranking, "next_in_s", next_in_s);
+    cJSON_AddBoolToObject(ranking, "stale", age_s > 2 * interval_s);
+}
+
+static int print_json(const cJSON *doc)
+{
+    char *text = json_print(doc);
+
+    if (!text) {
+        return ctl_fail("status", CTL_FAILED, "out of memory");
+    }
+    puts(text);
+    free(text);
+    return CTL_OK;
+}
+
+static int gather_and_print(const struct ctl_settings *s, bool as_json)
+{
+    cJSON *doc = cJSON_CreateObject();
+    char iso[CLOCK_ISO_SIZE];
+    int code, printed = CTL_OK;
+    bool redis;
+    struct term t;
+
+    cJSON_AddStringToObject(doc, "at", clock_iso(clock_wall_us(), "Z", iso));
+    redis = status_ask_redis(doc, s);
+    code = status_ask_pg(doc, s);
+    if (!redis) {
+        code = CTL_UNAVAILABLE;
+    }
+    judge_ranking(doc, s->batch_interval_s);
+    if (as_json) {
+        printed = print_json(doc);
+    } else {
+        term_init(&t, stdout);
+        status_print(doc, &t);
+    }
+    cJSON_Delete(doc);
+    return printed == CTL_OK ? code : printed;
+}
+
+int ctl_status(const struct ctl_settings *s, int argc, char **argv)
+{
+    static const struct option OPTIONS[] = {{"json", no_argument, NULL, 'j'}, {0}};
+    bool as_json = false;
+    int option;
+
+    while ((option = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
+        if (option != 'j') {
+            return CTL_USAGE; /* getopt has said why */
+        }
+        as_json = true;
+    }
+    if (optind != argc) {
+        return ctl_fail("status", CTL_USAGE, "unexpected \"%s\"; see aion2ctl status --help",
+                        argv[optind]);
+    }
+    return gather_and_print(s, as_json);
+}

@@ -1,0 +1,172 @@
+#include "ctl/term.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "common/text.h"
+
+static const char *const CODES[] = {
+    [TERM_PLAIN] = "",         [TERM_BOLD] = "\033[1m",    [TERM_DIM] = "\033[2m",
+    [TERM_GREEN] = "\033[32m", [TERM_YELLOW] = "\033[33m", [TERM_RED] = "\033[31m",
+    [TERM_CYAN] = "\033[36m",
+};
+
+void term_init(struct term *t, FILE *out)
+{
+    const char *no_color = getenv("NO_COLOR"), *kind = getenv("TERM");
+
+    t->out = out;
+    t->colour = isatty(fileno(out)) && !(no_color && *no_color) && kind && *kind &&
+                strcmp(kind, "dumb") != 0;
+}
+
+void term_print(const struct term *t, enum term_colour c, const char *fmt, ...)
+{
+    bool painted = t->colour && c != TERM_PLAIN;
+    va_list ap;
+
+    if (painted) {
+        fputs(CODES[c], t->out);
+    }
+    va_start(ap, fmt);
+    vfprintf(t->out, fmt, ap);
+    va_end(ap);
+    if (painted) {
+        fputs("\033[0m", t->out);
+    }
+}
+
+/* One code point of valid UTF-8 and its length in bytes. */
+static uint32_t decode(const char *s, int *len)
+{
+    unsigned char c = (unsigned char)*s;
+    uint32_t cp;
+
+    *len = c < 0x80 ? 1 : c < 0xe0 ? 2 : c < 0xf0 ? 3 : 4;
+    cp = *len == 1 ? c : c & (0x7fu >> *len);
+    for (int i = 1; i < *len; i++) {
+        cp = cp << 6 | ((unsigned char)s[i] & 0x3fu);
+    }
+    return cp;
+}
+
+/*
+ * Cells of a code point; -1: not to be printed (controls, and marks that reorder what follows).
+ * The C library would need the right locale for this; these ranges are what occurs here.
+ */
+static int cells(uint32_t cp)
+{
+    static const struct {
+        uint32_t from, to;
+        int cells;
+    } RANGES[] = {
+        {0x0000, 0x001f, -1}, {0x007f, 0x009f, -1},  {0x0300, 0x036f, 0},   {0x1100, 0x115f, 2},
+        {0x1160, 0x11ff, 0},  {0x200b, 0x200f, -1},  {0x2028, 0x202e, -1},  {0x2060, 0x206f, -1},
+        {0x2e80, 0x303e, 2},  {0x3041, 0xa4cf, 2},   {0xa960, 0xa97c, 2},   {0xac00, 0xd7a3, 2},
+        {0xf900, 0xfaff, 2},  {0xfe30, 0xfe6f, 2},   {0xfeff, 0xfeff, -1},  {0xff00, 0xff60, 2},
+        {0xffe0, 0xffe6, 2},  {0x1f300, 0x1faff, 2}, {0x20000, 0x3fffd, 2},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(RANGES) && cp >= RANGES[i].from; i++) {
+        if (cp <= RANGES[i].to) {
+            return RANGES[i].cells;
+        }
+    }
+    return 1;
+}
+
+int term_fit(char out[TERM_TEXT_SIZE], const char *text, int width)
+{
+    static const char ELLIPSIS[] = "…";
+    size_t n = 0, cut_n = 0;
+    int used = 0, cut_used = 0, len;
+
+    text = text ? text : "";
+    if (!text_is_utf8(text, strlen(text))) {
+        text = "(not UTF-8)";
+    }
+    for (; *text; text += len) {
+        int w = cells(decode(text, &len));
+        bool room = n + (size_t)len < TERM_TEXT_SIZE - sizeof ELLIPSIS;
+
+        if (used + (w < 0 ? 1 : w) > width || !room) {
+            memcpy(out + cut_n, ELLIPSIS, sizeof ELLIPSIS);
+            return width > 0 ? cut_used + 1 : (out[0] = '\0', 0);
+        }
+        memcpy(out + n, w < 0 ? "?" : text, w < 0 ? 1 : (size_t)len);
+        n += w < 0 ? 1 : (size_t)len;
+        used += w < 0 ? 1 : w;
+        if (used < width) { /* an ellipsis would still fit after this */
+            cut_n = n;
+            cut_used = used;
+        }
+    }
+    out[n] = '\0';
+    return used;
+}
+
+int term_width(const char *text)
+{
+    char out[TERM_TEXT_SIZE];
+
+    return term_fit(out, text, TERM_TEXT_SIZE);
+}
+
+void term_cell(const struct term *t, enum term_colour c, int width, const char *text)
+{
+    char out[TERM_TEXT_SIZE];
+    int pad = abs(width) - term_fit(out, text, abs(width));
+
+    if (width < 0) {
+        fprintf(t->out, "%*s", pad, "");
+    }
+    term_print(t, c, "%s", out);
+    if (width > 0) {
+        fprintf(t->out, "%*s", pad, "");
+    }
+}
+
+void term_text(const struct term *t, enum term_colour c, int max_width, const char *text)
+{
+    char out[TERM_TEXT_SIZE];
+
+    term_fit(out, text, max_width);
+    term_print(t, c, "%s", out);
+}
+
+const char *term_number(char buf[TERM_NUMBER_SIZE], int64_t n)
+{
+    char digits[24];
+    int len = snprintf(digits, sizeof digits, "%" PRId64, n);
+    char *out = buf;
+
+    for (int i = 0; i < len; i++) {
+        int left = len - i;
+
+        if (left % 3 == 0 && i > 0 && digits[i - 1] != '-') {
+            *out++ = ',';
+        }
+        *out++ = digits[i];
+    }
+    *out = '\0';
+    return buf;
+}
+
+const char *term_duration(char buf[TERM_NUMBER_SIZE], int64_t seconds)
+{
+    const char *sign = seconds < 0 ? "-" : "";
+    int64_t s = seconds < 0 ? -seconds : seconds;
+    int64_t d = s / 86400, h = s / 3600 % 24, m = s / 60 % 60;
+
+    if (d > 0) {
+        snprintf(buf, TERM_NUMBER_SIZE, "%s%" PRId64 " d %02" PRId64 ":%02" PRId64, sign, d, h, m);
+    } else if (h > 0) {
+        snprintf(buf, TERM_NUMBER_SIZE, "%s%" PRId64 ":%02" PRId64 ":%02" PRId64, sign, h, m,
+                 s % 60);
+    } else {
+        snprintf(buf, TERM_NUMBER_SIZE, "%s%" PRId64 ":%02" PRId64, sign, m, s % 60);
+    }
+    return buf;
+}

@@ -1,0 +1,52 @@
+#ifndef CTL_TERM_H
+#define CTL_TERM_H
+
+#include <stdio.h>
+
+#include "common/base.h"
+
+/*
+ * Printing for people: colours where they are wanted, text from outside made harmless and fitted
+ * into columns, numbers and durations as one reads them.
+ */
+#define TERM_COLUMNS 80
+
+enum term_colour { TERM_PLAIN, TERM_BOLD, TERM_DIM, TERM_GREEN, TERM_YELLOW, TERM_RED, TERM_CYAN };
+
+struct term {
+    FILE *out;
+    bool colour;
+};
+
+/* Colours only when out is a terminal that can, and NO_COLOR (no-color.org) is not set. */
+void term_init(struct term *t, FILE *out);
+
+/* printf in a colour. */
+void term_print(const struct term *t, enum term_colour c, const char *fmt, ...) PRINTF_LIKE(3, 4);
+
+/*
+ * Text in a column: at most `width` cells wide, padded to the right (width > 0) or to the left
+ * (width < 0); cut text ends in "…". Control characters become "?", so that no text can
+ * command the terminal. NULL prints as "".
+ */
+void term_cell(const struct term *t, enum term_colour c, int width, const char *text);
+
+/* The same without padding, for the end of a line. */
+void term_text(const struct term *t, enum term_colour c, int max_width, const char *text);
+
+/* Cells that the text takes: wide (Korean, Chinese, Japanese) characters take two. */
+int term_width(const char *text);
+
+#define TERM_TEXT_SIZE 512
+
+/* What term_cell prints, without colour and padding. Returns its width. */
+int term_fit(char out[TERM_TEXT_SIZE], const char *text, int width);
+
+#define TERM_NUMBER_SIZE 40
+
+/* "1,234,567"; text in buf. */
+const char *term_number(char buf[TERM_NUMBER_SIZE], int64_t n);
+/* "0:07", "12:34", "3:00:00", "2 d 03:00"; negative ones with a minus sign. */
+const char *term_duration(char buf[TERM_NUMBER_SIZE], int64_t seconds);
+
+#endif
