@@ -255,11 +255,12 @@ static void print_worker(const struct term *t, const cJSON *w)
     const char *name = json_get_str(w, "name");
 
     term_print(t, TERM_PLAIN, "  ");
-    term_cell(t, alive ? TERM_GREEN : TERM_RED, 30, name ? name : json_get_str(w, "boot"));
+    term_cell(t, alive ? TERM_GREEN : TERM_RED, 26, name ? name : json_get_str(w, "boot"));
     if (alive) {
         term_print(t, TERM_PLAIN, "  pid %-8" PRId64, get(w, "pid", 0));
         term_print(t, TERM_PLAIN, "  %d of %" PRId64 " children busy", cJSON_GetArraySize(running),
                    get(w, "children", 0));
+        term_print(t, TERM_YELLOW, "%s", json_get_bool(w, "stopping", false) ? "  stopping" : "");
     } else {
         term_print(t, TERM_RED, "  silent; holds %" PRId64, get(w, "held", 0));
     }

@@ -228,8 +228,23 @@ static bool first_round(redisContext *c, struct view *v, struct err *e)
     return v->workers != NULL;
 }
 
+/* How long each running task has been at it. */
+static void add_durations(cJSON *worker, int64_t now_s)
+{
+    cJSON *task;
+    int64_t since_s;
+
+    cJSON_ArrayForEach(task, json_get_arr(worker, "running"))
+    {
+        if (json_get_i64(task, "since", 0, INT64_MAX, &since_s)) {
+            status_add_i64(task, "for_s", now_s > since_s ? now_s - since_s : 0);
+        }
+    }
+}
+
 /* A worker's entry: what its heartbeat says, plus its boot id and whether it is heard of. */
-static cJSON *worker_entry(const redisReply *boot, const redisReply *heartbeat, int64_t held)
+static cJSON *worker_entry(const struct view *v, const redisReply *boot,
+                           const redisReply *heartbeat, int64_t held)
 {
     struct err ignored;
     cJSON *w = heartbeat->type == REDIS_REPLY_STRING
@@ -244,6 +259,7 @@ static cJSON *worker_entry(const redisReply *boot, const redisReply *heartbeat, 
     cJSON_DeleteItemFromObjectCaseSensitive(w, "boot");
     cJSON_AddStringToObject(w, "boot", boot->str);
     cJSON_AddBoolToObject(w, "alive", alive);
+    add_durations(w, v->now_us / 1000000);
     status_add_i64(w, "held", held);
     return w;
 }
@@ -268,7 +284,7 @@ static bool second_round(redisContext *c, struct view *v, struct err *e)
         int64_t own = count && count->type == REDIS_REPLY_INTEGER ? count->integer : 0;
 
         if (count && is_text(boots->element[i])) {
-            cJSON_AddItemToArray(workers, worker_entry(boots->element[i], heartbeat, own));
+            cJSON_AddItemToArray(workers, worker_entry(v, boots->element[i], heartbeat, own));
             held += own;
         }
         freeReplyObject(heartbeat);

@@ -107,13 +107,6 @@ int term_fit(char out[TERM_TEXT_SIZE], const char *text, int width)
     return used;
 }
 
-int term_width(const char *text)
-{
-    char out[TERM_TEXT_SIZE];
-
-    return term_fit(out, text, TERM_TEXT_SIZE);
-}
-
 void term_cell(const struct term *t, enum term_colour c, int width, const char *text)
 {
     char out[TERM_TEXT_SIZE];
@@ -157,10 +150,12 @@ const char *term_number(char buf[TERM_NUMBER_SIZE], int64_t n)
 const char *term_duration(char buf[TERM_NUMBER_SIZE], int64_t seconds)
 {
     const char *sign = seconds < 0 ? "-" : "";
-    int64_t s = seconds < 0 ? -seconds : seconds;
+    int64_t s = seconds < 0 ? -(seconds + (seconds == INT64_MIN)) : seconds;
     int64_t d = s / 86400, h = s / 3600 % 24, m = s / 60 % 60;
 
-    if (d > 0) {
+    if (d >= 100) {
+        snprintf(buf, TERM_NUMBER_SIZE, "%s%" PRId64 " d", sign, d);
+    } else if (d > 0) {
         snprintf(buf, TERM_NUMBER_SIZE, "%s%" PRId64 " d %02" PRId64 ":%02" PRId64, sign, d, h, m);
     } else if (h > 0) {
         snprintf(buf, TERM_NUMBER_SIZE, "%s%" PRId64 ":%02" PRId64 ":%02" PRId64, sign, h, m,

@@ -34,19 +34,19 @@ void term_cell(const struct term *t, enum term_colour c, int width, const char *
 /* The same without padding, for the end of a line. */
 void term_text(const struct term *t, enum term_colour c, int max_width, const char *text);
 
-/* Cells that the text takes: wide (Korean, Chinese, Japanese) characters take two. */
-int term_width(const char *text);
-
 #define TERM_TEXT_SIZE 512
 
-/* What term_cell prints, without colour and padding. Returns its width. */
+/*
+ * What term_cell prints, without colour and padding. Returns its width in cells: wide (Korean,
+ * Chinese, Japanese) characters take two.
+ */
 int term_fit(char out[TERM_TEXT_SIZE], const char *text, int width);
 
 #define TERM_NUMBER_SIZE 40
 
 /* "1,234,567"; text in buf. */
 const char *term_number(char buf[TERM_NUMBER_SIZE], int64_t n);
-/* "0:07", "12:34", "3:00:00", "2 d 03:00"; negative ones with a minus sign. */
+/* "0:07", "12:34", "3:00:00", "2 d 03:00", "200 d"; negative ones with a minus sign. */
 const char *term_duration(char buf[TERM_NUMBER_SIZE], int64_t seconds);
 
 #endif

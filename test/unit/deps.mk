@@ -10,3 +10,4 @@ TEST_DEPS_payload := worker/payload.o worker/number.o
 TEST_DEPS_pgcopy  := worker/pgcopy.o
 TEST_DEPS_score   := worker/score.o worker/order.o worker/population.o worker/names.o \
                      worker/failures.o
+TEST_DEPS_term := ctl/term.o

@@ -1,0 +1,157 @@
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "ctl/term.h"
+
+static void numbers_get_separators(void **state)
+{
+    static const struct {
+        int64_t n;
+        const char *text;
+    } CASES[] = {
+        {0, "0"},
+        {999, "999"},
+        {1000, "1,000"},
+        {1234567, "1,234,567"},
+        {-1, "-1"},
+        {-999, "-999"},
+        {-1000, "-1,000"},
+        {-123456, "-123,456"},
+        {INT64_MIN, "-9,223,372,036,854,775,808"},
+        {INT64_MAX, "9,223,372,036,854,775,807"},
+    };
+    char buf[TERM_NUMBER_SIZE];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        assert_string_equal(term_number(buf, CASES[i].n), CASES[i].text);
+    }
+}
+
+static void durations_are_short(void **state)
+{
+    static const struct {
+        int64_t s;
+        const char *text;
+    } CASES[] = {
+        {0, "0:00"},
+        {7, "0:07"},
+        {60, "1:00"},
+        {754, "12:34"},
+        {3599, "59:59"},
+        {3600, "1:00:00"},
+        {86399, "23:59:59"},
+        {86400, "1 d 00:00"},
+        {183600, "2 d 03:00"},
+        {100 * 86400, "100 d"},
+        {-5, "-0:05"},
+        {INT64_MAX, "106751991167300 d"},
+        {INT64_MIN, "-106751991167300 d"},
+    };
+    char buf[TERM_NUMBER_SIZE];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        assert_string_equal(term_duration(buf, CASES[i].s), CASES[i].text);
+    }
+}
+
+static void text_is_fitted_and_made_harmless(void **state)
+{
+    static const struct {
+        const char *text;
+        int width;
+        const char *fitted;
+        int used;
+    } CASES[] = {
+        {"abc", 3, "abc", 3},
+        {"abcd", 3, "ab…", 3},
+        {"abcd", 1, "…", 1},
+        {"abcd", 0, "", 0},
+        {"", 5, "", 0},
+        {NULL, 5, "", 0},
+        {"가나", 4, "가나", 4},
+        {"가나", 3, "가…", 3},
+        {"가나다", 4, "가…", 3}, /* half a character is never shown */
+        {"a\033[2Jb", 9, "a?[2Jb", 6},
+        {"a\nb\tc\x7f", 9, "a?b?c?", 6},
+        {"a\xc2\x9b"
+         "31m",
+         9, "a?31m", 5}, /* C1 control */
+        {"a\xe2\x80\xae"
+         "b",
+         9, "a?b", 3}, /* right-to-left override */
+        {"e\xcc\x81"
+         "x",
+         2,
+         "e\xcc\x81"
+         "x",
+         2}, /* a combining mark takes no cell */
+        {"\xff\xfe", 20, "(not UTF-8)", 11},
+    };
+    char out[TERM_TEXT_SIZE];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        assert_int_equal(term_fit(out, CASES[i].text, CASES[i].width), CASES[i].used);
+        assert_string_equal(out, CASES[i].fitted);
+    }
+}
+
+static void no_text_is_too_long(void **state)
+{
+    static char text[4 * TERM_TEXT_SIZE];
+    char out[TERM_TEXT_SIZE];
+
+    (void)state;
+    for (size_t shift = 0; shift < 3; shift++) { /* the cut falls into each byte of a character */
+        size_t n = shift;
+
+        memset(text, 'x', shift);
+        for (; n + 3 < sizeof text; n += 3) {
+            memcpy(text + n, "가", 3);
+        }
+        text[n] = '\0';
+        assert_true(term_fit(out, text, 10000) > 300);
+        assert_true(strlen(out) < sizeof out);
+        assert_string_equal(out + strlen(out) - 3, "…");
+    }
+}
+
+static void cells_are_padded(void **state)
+{
+    char *text = NULL;
+    size_t len = 0;
+    FILE *out = open_memstream(&text, &len);
+    struct term t = {.out = out};
+
+    (void)state;
+    term_cell(&t, TERM_RED, 5, "ab");
+    term_cell(&t, TERM_RED, -5, "가");
+    term_text(&t, TERM_RED, 5, "ab");
+    t.colour = true;
+    term_cell(&t, TERM_RED, 4, "ab");
+    term_print(&t, TERM_PLAIN, "%d", 7);
+    fclose(out);
+    assert_string_equal(text, "ab      가ab\033[31mab\033[0m  7");
+    free(text);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(numbers_get_separators),
+        cmocka_unit_test(durations_are_short),
+        cmocka_unit_test(text_is_fitted_and_made_harmless),
+        cmocka_unit_test(no_text_is_too_long),
+        cmocka_unit_test(cells_are_padded),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
