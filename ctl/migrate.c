@@ -9,11 +9,10 @@
 
 #include "common/buf.h"
 #include "common/clock.h"
-#include "common/mem.h"
 #include "common/pg.h"
-#include "common/schema.h"
 #include "common/text.h"
 #include "ctl/ctl.h"
+#include "ctl/migrate_plan.h"
 
 const char CTL_MIGRATE_HELP[] =
     "Usage: aion2ctl migrate [--status] [--json] [--wait SECONDS]\n\n"
@@ -34,184 +33,68 @@ static const char CREATE_TABLE_SQL[] = "CREATE TABLE IF NOT EXISTS schema_migrat
                                        " checksum   text        NOT NULL,"
                                        " applied_at timestamptz NOT NULL DEFAULT now(),"
                                        " applied_by text        NOT NULL)";
+static const char SELECT_SQL[] = "SELECT version, name, checksum,"
+                                 " to_char(applied_at, 'YYYY-MM-DD HH24:MI:SSOF')"
+                                 " FROM schema_migrations ORDER BY version";
 static const char INSERT_SQL[] = "INSERT INTO schema_migrations (version, name, checksum, "
                                  "applied_by) VALUES ($1, $2, $3, $4)";
-
-enum state { APPLIED, PENDING, EDITED, UNKNOWN, STATE_COUNT };
-static const char *const STATE_NAMES[STATE_COUNT] = {"applied", "pending", "edited", "unknown"};
-
-/* One migration, known to this program, to the database or to both. */
-struct line {
-    int version;
-    enum state state;
-    const char *name;              /* of `known` or of `plan.rows` */
-    const char *applied_at;        /* of `plan.rows`; "" when pending */
-    const struct migration *known; /* NULL when unknown */
-};
-
-struct plan {
-    PGresult *rows; /* of schema_migrations; NULL when there is no such table */
-    struct line *lines;
-    size_t n;
-};
 
 struct options {
     bool status, json;
     int64_t wait_s;
 };
 
-static struct line line_of_known(const struct migration *m)
-{
-    return (struct line){m->version, PENDING, m->name, "", m};
-}
-
-static struct line line_of_row(const PGresult *rows, int i, const struct migration *known)
-{
-    struct line l = {atoi(PQgetvalue(rows, i, 0)), UNKNOWN, PQgetvalue(rows, i, 1),
-                     PQgetvalue(rows, i, 3), known};
-
-    if (known) {
-        l.state = strcmp(PQgetvalue(rows, i, 2), known->checksum) == 0 ? APPLIED : EDITED;
-    }
-    return l;
-}
-
-/* Merges the rows with the migrations of this program; both are in order of version. */
-static void plan_merge(struct plan *p, int n_rows)
-{
-    int row = 0, own = 0;
-
-    while (row < n_rows || own < SCHEMA_MIGRATION_COUNT) {
-        const struct migration *m = own < SCHEMA_MIGRATION_COUNT ? &SCHEMA_MIGRATIONS[own] : NULL;
-        int version = row < n_rows ? atoi(PQgetvalue(p->rows, row, 0)) : INT32_MAX;
-
-        if (m && m->version < version) {
-            p->lines[p->n++] = line_of_known(m);
-            own++;
-        } else {
-            bool same = m && m->version == version;
-
-            p->lines[p->n++] = line_of_row(p->rows, row, same ? m : NULL);
-            row++;
-            own += same;
-        }
-    }
-}
-
-static void plan_fini(struct plan *p)
-{
-    PQclear(p->rows);
-    free(p->lines);
-}
-
-/* Fills *p from the database. On failure *p is empty. plan_fini() frees. */
-static bool plan_load(PGconn *c, struct plan *p, struct err *e)
+/* The rows of schema_migrations, or *rows = NULL when there is no such table. PQclear them. */
+static bool read_rows(PGconn *c, PGresult **rows, struct err *e)
 {
     PGresult *r = pg_exec(c, "SELECT to_regclass('schema_migrations') IS NOT NULL", e);
     bool there;
 
-    *p = (struct plan){0};
+    *rows = NULL;
     if (!r) {
         return false;
     }
     there = strcmp(PQgetvalue(r, 0, 0), "t") == 0;
     PQclear(r);
     if (there) {
-        p->rows = pg_exec(c,
-                          "SELECT version, name, checksum,"
-                          " to_char(applied_at, 'YYYY-MM-DD HH24:MI:SSOF')"
-                          " FROM schema_migrations ORDER BY version",
-                          e);
-        if (!p->rows) {
-            return false;
-        }
+        *rows = pg_exec(c, SELECT_SQL, e);
     }
-    int n_rows = p->rows ? PQntuples(p->rows) : 0;
-
-    p->lines = mem_try_array((size_t)n_rows + (size_t)SCHEMA_MIGRATION_COUNT + 1, sizeof *p->lines);
-    if (!p->lines) {
-        plan_fini(p);
-        *p = (struct plan){0};
-        return err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory");
-    }
-    plan_merge(p, n_rows);
-    return true;
+    return *rows || !there;
 }
 
-static size_t plan_count(const struct plan *p, enum state state)
-{
-    size_t n = 0;
-
-    for (size_t i = 0; i < p->n; i++) {
-        n += p->lines[i].state == state;
-    }
-    return n;
-}
-
-/* Whether the database is one that this program may go on with. */
-static bool plan_check(const struct plan *p, struct err *e)
-{
-    const struct line *pending = NULL;
-
-    for (size_t i = 0; i < p->n; i++) {
-        const struct line *l = &p->lines[i];
-
-        if (l->state == UNKNOWN) {
-            return err_set(e, ERR_PERMANENT, "SchemaError",
-                           "the database has migration %s, which this program does not know: it is "
-                           "newer; upgrade the program",
-                           l->name);
-        }
-        if (l->state == EDITED) {
-            return err_set(e, ERR_PERMANENT, "SchemaError",
-                           "migration %s was edited after it was applied (checksum differs); "
-                           "restore it and put the change into a new migration",
-                           l->name);
-        }
-        if (l->state == APPLIED && pending) {
-            return err_set(e, ERR_PERMANENT, "SchemaError",
-                           "the database has migration %s but not %s before it; migrations are "
-                           "applied in order, so this one was put in later: give it a new number",
-                           l->name, pending->name);
-        }
-        pending = l->state == PENDING ? l : pending;
-    }
-    return true;
-}
-
-static void print_lines_json(const struct plan *p)
+static void print_lines_json(const struct migrate_plan *p)
 {
     struct buf b;
 
     buf_init(&b, 64 * MIB);
     buf_addf(&b, "{\"up_to_date\":%s,\"migrations\":[",
-             plan_count(p, APPLIED) == p->n ? "true" : "false");
+             migrate_plan_up_to_date(p) ? "true" : "false");
     for (size_t i = 0; i < p->n; i++) {
-        const struct line *l = &p->lines[i];
+        const struct migrate_line *l = &p->lines[i];
 
         buf_addf(&b, "%s{\"version\":%d,\"name\":", i ? "," : "", l->version);
         buf_add_json(&b, l->name, strlen(l->name));
         buf_addstr(&b, ",\"applied_at\":");
-        if (l->state == PENDING) {
+        if (l->state == MIGRATE_PENDING) {
             buf_addstr(&b, "null");
         } else {
             buf_add_json(&b, l->applied_at, strlen(l->applied_at));
         }
-        buf_addf(&b, ",\"state\":\"%s\"}", STATE_NAMES[l->state]);
+        buf_addf(&b, ",\"state\":\"%s\"}", MIGRATE_STATE_NAMES[l->state]);
     }
     buf_addstr(&b, "]}");
     puts(b.failed ? "{}" : b.data);
     buf_fini(&b);
 }
 
-static void print_lines(const struct plan *p)
+static void print_lines(const struct migrate_plan *p)
 {
     printf("%-8s %-32s %-24s %s\n", "version", "name", "applied at", "state");
     for (size_t i = 0; i < p->n; i++) {
-        const struct line *l = &p->lines[i];
+        const struct migrate_line *l = &p->lines[i];
 
         printf("%-8d %-32s %-24s %s\n", l->version, l->name, *l->applied_at ? l->applied_at : "-",
-               STATE_NAMES[l->state]);
+               MIGRATE_STATE_NAMES[l->state]);
     }
 }
 
@@ -224,21 +107,27 @@ static int fail(PGconn *c, const struct err *e)
 
 static int run_status(PGconn *c, bool json)
 {
-    struct plan p;
+    struct migrate_plan p;
+    PGresult *rows;
     struct err e;
-    bool up_to_date;
+    int code;
 
-    if (!plan_load(c, &p, &e)) {
+    if (!read_rows(c, &rows, &e)) {
         return fail(c, &e);
     }
-    up_to_date = plan_count(&p, APPLIED) == p.n;
-    if (json) {
-        print_lines_json(&p);
+    if (migrate_plan_make(&p, rows, SCHEMA_MIGRATIONS, (size_t)SCHEMA_MIGRATION_COUNT, &e)) {
+        code = migrate_plan_up_to_date(&p) ? CTL_OK : CTL_FAILED;
+        if (json) {
+            print_lines_json(&p);
+        } else {
+            print_lines(&p);
+        }
+        migrate_plan_fini(&p);
     } else {
-        print_lines(&p);
+        code = fail(c, &e);
     }
-    plan_fini(&p);
-    return up_to_date ? CTL_OK : CTL_FAILED;
+    PQclear(rows);
+    return code;
 }
 
 /* Waits for the session lock, at most the lock_timeout of the session. Closing releases it. */
@@ -342,15 +231,15 @@ static bool apply_one(PGconn *c, const struct migration *m, struct err *e)
 }
 
 /* Applies what is pending; prints a line each, or with `b` adds to a JSON list. */
-static bool apply_pending(PGconn *c, const struct plan *p, struct buf *b, struct err *e)
+static bool apply_pending(PGconn *c, const struct migrate_plan *p, struct buf *b, struct err *e)
 {
     size_t done = 0;
 
     for (size_t i = 0; i < p->n; i++) {
-        const struct line *l = &p->lines[i];
+        const struct migrate_line *l = &p->lines[i];
         int64_t start_ms = clock_mono_ms();
 
-        if (l->state != PENDING) {
+        if (l->state != MIGRATE_PENDING) {
             continue;
         }
         if (!apply_one(c, l->known, e)) {
@@ -373,22 +262,35 @@ static bool apply_pending(PGconn *c, const struct plan *p, struct buf *b, struct
     return true;
 }
 
-static bool apply_locked(PGconn *c, bool json, struct err *e)
+static bool apply_plan(PGconn *c, const struct migrate_plan *p, bool json, struct err *e)
 {
-    struct plan p;
     struct buf b;
     bool ok;
 
-    if (!pg_run(c, CREATE_TABLE_SQL, e) || !plan_load(c, &p, e)) {
-        return false;
-    }
     buf_init(&b, MIB);
-    ok = plan_check(&p, e) && apply_pending(c, &p, json ? &b : NULL, e);
+    ok = migrate_plan_check(p, e) && apply_pending(c, p, json ? &b : NULL, e);
     if (json) {
         printf("{\"ok\":%s,\"applied\":[%s]}\n", ok ? "true" : "false", b.data ? b.data : "");
     }
     buf_fini(&b);
-    plan_fini(&p);
+    return ok;
+}
+
+static bool apply_locked(PGconn *c, bool json, struct err *e)
+{
+    struct migrate_plan p;
+    PGresult *rows;
+    bool ok;
+
+    if (!pg_run(c, CREATE_TABLE_SQL, e) || !read_rows(c, &rows, e)) {
+        return false;
+    }
+    ok = migrate_plan_make(&p, rows, SCHEMA_MIGRATIONS, (size_t)SCHEMA_MIGRATION_COUNT, e);
+    if (ok) {
+        ok = apply_plan(c, &p, json, e);
+        migrate_plan_fini(&p);
+    }
+    PQclear(rows);
     return ok;
 }
 

@@ -1,7 +1,10 @@
 """aion2ctl migrate against a real PostgreSQL."""
 
 import concurrent.futures
+import hashlib
 import json
+import shutil
+import subprocess
 
 import pytest
 
@@ -126,3 +129,43 @@ def test_database_down():
 @pytest.mark.parametrize("args", [["--wait", "0"], ["--wait", "soon"], ["more"], ["--nonsense"]])
 def test_wrong_usage(args):
     assert migrate("postgresql://127.0.0.1:1/nobody", *args).returncode == 64
+
+
+def embed(folder, files):
+    """Runs a copy of migrations/embed.sh on files of our own."""
+    for name, text in files.items():
+        (folder / name).write_text(text, encoding="utf-8")
+    shutil.copy(harness.REPO / "migrations" / "embed.sh", folder)
+    return subprocess.run(["sh", folder / "embed.sh"], capture_output=True, encoding="utf-8",
+                          check=False)
+
+
+def test_migrations_are_embedded_byte_by_byte(tmp_path):
+    files = {
+        "0001_a.sql": "SELECT '\\d \"x\" ''y'' ??= ?| \t한글';\nDO $$ BEGIN\n\nEND $$;\n",
+        "0002_b.sql": "-- %s \\n\n",
+    }
+    done = embed(tmp_path, files)
+    assert done.returncode == 0, done.stderr
+    (tmp_path / "m.c").write_text(
+        done.stdout + "#include <stdio.h>\nint main(void) {"
+        " for (int i = 0; i < SCHEMA_MIGRATION_COUNT; i++)"
+        "  printf(\"%d %s %s\\n%s\", SCHEMA_MIGRATIONS[i].version, SCHEMA_MIGRATIONS[i].name,"
+        "   SCHEMA_MIGRATIONS[i].checksum, SCHEMA_MIGRATIONS[i].sql); return 0; }\n",
+        encoding="utf-8")
+    include = subprocess.run(["pkg-config", "--cflags", "libpq"], capture_output=True, text=True,
+                             check=True).stdout.split()
+    subprocess.run(["cc", "-std=c11", f"-I{harness.REPO}", *include, "-o", tmp_path / "m",
+                    tmp_path / "m.c"], check=True)
+    printed = subprocess.run([tmp_path / "m"], capture_output=True, encoding="utf-8", check=True)
+    assert printed.stdout == "".join(
+        f"{i} {name[:-4]} {hashlib.sha256(text.encode()).hexdigest()}\n{text}"
+        for i, (name, text) in enumerate(files.items(), start=1))
+
+
+@pytest.mark.parametrize("names", [["0002_a.sql"], ["0001_a.sql", "0003_b.sql"],
+                                   ["0001_a.sql", "0001_b.sql"]])
+def test_migrations_are_numbered_without_gaps(tmp_path, names):
+    done = embed(tmp_path, {name: "SELECT 1;\n" for name in names})
+    assert done.returncode != 0
+    assert "expected number" in done.stderr
