@@ -17,8 +17,10 @@ build() {
     say build "release, $((SECONDS - start)) s"
 }
 
-# Private servers unless the caller named others.
+# Private servers unless the caller named others. What a shell has from .run/env names ours.
 servers_up() {
+    if url_is_private "${DATABASE_URL:-}"; then unset DATABASE_URL; fi
+    if url_is_private "${REDIS_URL:-}"; then unset REDIS_URL; fi
     if [ -z "${DATABASE_URL:-}" ] || [ -z "${REDIS_URL:-}" ]; then
         DATA_ROOT=$(data_root) || fail "no folder for data that the servers can reach"
     fi
@@ -33,6 +35,13 @@ servers_up() {
         redis_up
     fi
     export DATABASE_URL REDIS_URL
+}
+
+schema_up() {
+    step schema "up to date" "$LOG_DIR/migrate.log" "$BIN/aion2ctl" migrate
+    # Both servers answer, or it says which does not.
+    "$BIN/aion2ctl" status >"$LOG_DIR/status.log" 2>&1 ||
+        fail_with_log "the servers are not ready" "$LOG_DIR/status.log"
 }
 
 api_address() {
@@ -98,7 +107,9 @@ program_check() {
 }
 
 programs_up() {
-    export API_LISTEN STATE_DIR=$RUN_DIR/state
+    # The stored ranking belongs to one database.
+    STATE_DIR=$RUN_DIR/state/$(printf %s "$DATABASE_URL" | cksum | cut -d' ' -f1)
+    export API_LISTEN STATE_DIR
     mkdir -p "$STATE_DIR"
     program_up beat aion2-beat
     program_up worker aion2-worker
@@ -119,7 +130,7 @@ batch_run() {
 
 look_further() {
     local redis_cli="redis-cli -u \"\$REDIS_URL\""
-    if process_pid redis >/dev/null; then
+    if url_is_private "$REDIS_URL"; then
         redis_cli="redis-cli -p $(cat "$RUN_DIR/redis.port")"
     fi
     cat <<TEXT
@@ -144,7 +155,7 @@ run_dir_open
 packages_install "${PACKAGES_BUILD[@]}" "${PACKAGES_SERVERS[@]}"
 build
 servers_up
-step schema "up to date" "$LOG_DIR/migrate.log" "$BIN/aion2ctl" migrate
+schema_up
 data_import
 API_LISTEN=127.0.0.1:$(api_address)
 API_URL=http://$API_LISTEN

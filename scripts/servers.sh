@@ -62,6 +62,13 @@ port_of() {
     echo "$kept" | tee "$RUN_DIR/$1.port"
 }
 
+# Every URL that a private server ever had, so that they are known again when they come back in the
+# environment.
+url_note_private() {
+    url_is_private "$1" || (umask 077 && echo "$1" >>"$RUN_DIR/private-urls")
+}
+url_is_private() { [ -n "$1" ] && grep -qxF -- "$1" "$RUN_DIR/private-urls" 2>/dev/null; }
+
 # ------------------------------------------------------------------------------------ PostgreSQL
 
 PG_ROLE=aion2
@@ -130,6 +137,7 @@ postgresql_up() {
         pg_launch "$folder" "$user" "$bin"
     fi
     DATABASE_URL=$(pg_url "$(cat "$RUN_DIR/postgresql.port")")
+    url_note_private "$DATABASE_URL"
     say PostgreSQL "$how, 127.0.0.1:$(cat "$RUN_DIR/postgresql.port")"
 }
 
@@ -153,5 +161,6 @@ redis_up() {
             fail_with_log "Redis does not answer on port $port" "$LOG_DIR/redis.log"
     fi
     REDIS_URL=redis://127.0.0.1:$(cat "$RUN_DIR/redis.port")/0
+    url_note_private "$REDIS_URL"
     say Redis "$how, 127.0.0.1:$(cat "$RUN_DIR/redis.port")"
 }
