@@ -33,17 +33,24 @@ ALTER TABLE characters ALTER COLUMN stats_payload SET STORAGE EXTERNAL;
 CREATE INDEX characters_updated_at_idx ON characters (updated_at DESC, id DESC);
 
 -- What the batch reads of a payload. A small one is passed on as it is. Of a large one only the
--- eight keys are, and of those only numbers: "attack": [...] becomes "attack": "array". One payload
--- of 4 MB can hold numbers that print as gigabytes; this keeps such a row from failing the others.
+-- eight keys are, and of what is not a number only so much that its kind can be told:
+-- "attack": [...] becomes "attack": []. One payload of 4 MB can hold numbers that print as
+-- gigabytes; this keeps such a row from failing the others.
+CREATE FUNCTION stat_for_scoring(value jsonb) RETURNS jsonb
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN CASE jsonb_typeof(value)
+    WHEN 'array' THEN '[]'
+    WHEN 'object' THEN '{}'
+    WHEN 'string' THEN to_jsonb(left(value #>> '{}', 64))
+    ELSE value
+END;
+
 CREATE FUNCTION stats_for_scoring(payload jsonb) RETURNS jsonb
 LANGUAGE sql IMMUTABLE PARALLEL SAFE
 RETURN CASE
     WHEN payload IS NULL OR pg_column_size(payload) <= 1024 THEN payload
-    WHEN jsonb_typeof(payload) <> 'object' THEN to_jsonb(jsonb_typeof(payload))
-    ELSE (SELECT coalesce(jsonb_object_agg(k,
-                          CASE jsonb_typeof(payload -> k)
-                              WHEN 'number' THEN payload -> k
-                              ELSE to_jsonb(jsonb_typeof(payload -> k)) END), '{"other": 0}')
+    WHEN jsonb_typeof(payload) <> 'object' THEN stat_for_scoring(payload)
+    ELSE (SELECT coalesce(jsonb_object_agg(k, stat_for_scoring(payload -> k)), '{"other": 0}')
           FROM unnest(ARRAY['attack', 'damage_amp', 'crit_rate', 'crit_damage', 'attack_speed',
                             'defense', 'damage_reduction', 'hp']) AS k
           WHERE payload ? k)
