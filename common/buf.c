@@ -57,6 +57,7 @@ bool buf_reserve(struct buf *b, size_t more)
         return fail(b);
     }
     b->data = data;
+    b->data[b->len] = '\0'; /* also when nothing is added */
     b->cap = cap;
     return true;
 }

@@ -232,6 +232,17 @@ static void test_uuids(void **state)
     assert_string_not_equal(a, b);
 }
 
+static void test_reserved_bytes_end_in_nul_before_they_are_used(void **state)
+{
+    struct buf b;
+
+    (void)state;
+    buf_init(&b, 1000);
+    assert_true(buf_reserve(&b, 100));
+    assert_string_equal(b.data, "");
+    buf_fini(&b);
+}
+
 static void test_base64(void **state)
 {
     /* RFC 4648, section 10 */
@@ -307,6 +318,7 @@ int main(void)
         cmocka_unit_test(test_iso_times),
         cmocka_unit_test(test_iso_before_the_epoch),
         cmocka_unit_test(test_uuids),
+        cmocka_unit_test(test_reserved_bytes_end_in_nul_before_they_are_used),
         cmocka_unit_test(test_base64),
         cmocka_unit_test(test_errors_are_one_line),
         cmocka_unit_test(test_log_values_are_quoted),

@@ -1,0 +1,115 @@
+"""What tests of the job system share: sending, waiting for results, counting."""
+
+import json
+import uuid
+
+from celery import Celery
+
+from harness import wait_for
+
+# A port on which nobody listens: for workers whose tasks need no database.
+NO_DATABASE = "postgresql://127.0.0.1:1/nowhere"
+BATCH = "app.worker.calculate_power_and_rank_batch"
+SEP = "\x06\x16"
+
+
+def worker_env(redis_server, database_url=NO_DATABASE, **more):
+    """The environment of a worker with test tasks and short retries."""
+    env = {
+        "REDIS_URL": redis_server.url,
+        "DATABASE_URL": database_url,
+        "TEST_TASKS": "1",
+        "RETRY_BASE_SECONDS": "0",
+        "LOG_LEVEL": "debug",
+    }
+    env.update(more)
+    return env
+
+
+def celery_client(redis_server):
+    """For a fixture: a real client, as somebody else's Python program has it."""
+    app = Celery("somebody", broker=redis_server.url, backend=redis_server.url)
+    yield app
+    # Results unsubscribe when they are collected, which may be after the end of the server.
+    app.backend.result_consumer.cancel_for = lambda task_id: None
+    app.close()
+
+
+class Jobs:
+    """The job system seen from Redis."""
+
+    def __init__(self, redis_server):
+        self.server = redis_server
+        self.redis = redis_server.client(decode_responses=True)
+
+    def push(self, task=None, *args, queue="celery", raw=None, **members):
+        """LPUSHes a plain message (or raw) and returns its id."""
+        message = {"task": task, "id": str(uuid.uuid4()), "args": list(args), **members}
+        message = {k: v for k, v in message.items() if v is not None}
+        self.redis.lpush(queue, raw if raw is not None else json.dumps(message))
+        return message.get("id")
+
+    def document(self, task_id):
+        text = self.redis.get(f"celery-task-meta-{task_id}")
+        return json.loads(text) if text else None
+
+    def ended(self, task_id, timeout=15):
+        """Waits for the final document."""
+
+        def final():
+            doc = self.document(task_id)
+            return doc if doc and doc["status"] in ("SUCCESS", "FAILURE", "REVOKED") else None
+
+        return wait_for(final, timeout, f"the end of task {task_id}")
+
+    def counters(self):
+        return {k: int(v) for k, v in self.redis.hgetall("aion2:counters").items()}
+
+    def counter(self, name):
+        return int(self.redis.hget("aion2:counters", name) or 0)
+
+    def held(self):
+        """Messages that workers hold, by boot id."""
+        found = {}
+        for boot in self.redis.smembers("aion2:workers"):
+            for text in self.redis.hvals(f"aion2:held:{boot}"):
+                found.setdefault(boot, []).append(text)
+        return found
+
+    def held_count(self):
+        return sum(len(messages) for messages in self.held().values())
+
+    def waiting(self):
+        return sum(self.redis.llen("celery" + (SEP + str(p) if p else "")) for p in (0, 3, 6, 9))
+
+    def balance(self):
+        """What was taken minus what became of it; 0 unless something was lost or counted twice."""
+        c = self.counters()
+        ends = ("done", "retried", "delayed", "requeued", "recovered", "quarantined")
+        return c.get("taken", 0) - sum(c.get(k, 0) for k in ends) - self.held_count()
+
+    def quiet(self, timeout=15):
+        """Waits until nothing is queued, delayed or held; the counters must add up then."""
+        wait_for(
+            lambda: self.waiting() == 0
+            and self.held_count() == 0
+            and self.redis.zcard("aion2:delayed") == 0,
+            timeout,
+            "the queue to be worked off",
+        )
+        assert self.balance() == 0, self.counters()
+
+    def running(self):
+        """Ids of tasks that run, as the heartbeats tell."""
+        ids = []
+        for boot in self.redis.smembers("aion2:workers"):
+            text = self.redis.get(f"aion2:worker:{boot}")
+            if text:
+                ids += [r["id"] for r in json.loads(text)["running"]]
+        return ids
+
+    def dead(self):
+        return [json.loads(t) for t in self.redis.lrange("aion2:dead", 0, -1)]
+
+    def quarantine(self):
+        return [json.loads(t) for t in self.redis.lrange("aion2:quarantine", 0, -1)]
