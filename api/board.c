@@ -8,12 +8,16 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/negotiate.h"
 #include "api/route.h"
 #include "common/clock.h"
 
 #define TOP_MAX       1000
 #define PAGE_SIZE_MAX 200
 #define PAGE_MAX      1000000000
+
+/* What a loop keeps of its scratch buffer; a usual page needs 5 KiB. */
+#define SCRATCH_KEEP (256 * KIB)
 
 /* Forms under which a target is cached. */
 #define FORM_GZIP  1u
@@ -128,40 +132,28 @@ static struct body *render(const struct request *rq, const struct board_query *q
     const struct image *img = rq->loop->image;
     int64_t total = board == BOARD_NONE ? 0 : image_board_total(img, board);
     int64_t end = q->first + q->count < total ? q->first + q->count : total;
+    struct buf *b = &rq->loop->scratch;
     struct body *body = NULL;
-    struct buf b;
 
-    buf_init(&b, BODY_MAX);
-    buf_reserve(&b, 512 + (size_t)(end > q->first ? end - q->first : 0) * ITEM_FIXED_MAX);
-    buf_addstr(&b, "{\"items\":[");
+    buf_reset(b);
+    buf_addstr(b, "{\"items\":[");
     for (int64_t i = q->first; i < end; i++) {
         if (i > q->first) {
-            buf_addch(&b, ',');
+            buf_addch(b, ',');
         }
-        add_item(&b, img, image_board_row(img, board, (uint32_t)i), (uint32_t)i + 1);
+        add_item(b, img, image_board_row(img, board, (uint32_t)i), (uint32_t)i + 1);
     }
-    board_add_tail(&b, q, end > q->first ? end - q->first : 0, total, img, stale);
-    if (!b.failed) {
-        body = body_new(b.data, b.len, rq->gzip);
+    board_add_tail(b, q, end > q->first ? end - q->first : 0, total, img, stale);
+    if (!b->failed) {
+        body = body_new(b->data, b->len, rq->gzip);
     }
-    buf_fini(&b);
+    if (b->cap > SCRATCH_KEEP) {
+        buf_fini(b);
+    }
     return body;
 }
 
 /* ---- answering ---- */
-
-int64_t board_max_age_s(int64_t generated_us, int64_t now_us, int64_t interval_s)
-{
-    int64_t interval_us = interval_s * 1000000;
-    int64_t next_us = (generated_us / interval_us + 1) * interval_us;
-    int64_t left_us = next_us - now_us;
-
-    /* A clock that runs behind must not make an answer last for hours. */
-    if (left_us > interval_us) {
-        left_us = interval_us;
-    }
-    return left_us > 1000000 ? left_us / 1000000 : 1;
-}
 
 static void send_board(const struct request *rq, struct body *body, bool stale)
 {
@@ -172,7 +164,8 @@ static void send_board(const struct request *rq, struct body *body, bool stale)
 
     snprintf(etag, sizeof etag, "\"%" PRId64 "-%" PRIx64 "%s%s\"", head->run_id,
              (uint64_t)head->generated_us, stale ? "-stale" : "", body->gzip ? "-gz" : "");
-    r.max_age_s = board_max_age_s(head->generated_us, now_us, rq->loop->settings->batch_interval_s);
+    r.max_age_s =
+        negotiate_max_age_s(head->generated_us, now_us, rq->loop->settings->batch_interval_s);
     if (stale) {
         r.max_age_s = 1;
         r.age_s = now_us > head->generated_us ? (now_us - head->generated_us) / 1000000 : 0;

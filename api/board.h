@@ -28,7 +28,4 @@ void board_add_tail(struct buf *b, const struct board_query *q, int64_t returned
 /* The board from the live rows of PostgreSQL, while nothing was ever published. */
 void live_answer(const struct request *rq, const struct board_query *q);
 
-/* Seconds until the batch after that of generated_us is expected, at least 1. Pure. */
-int64_t board_max_age_s(int64_t generated_us, int64_t now_us, int64_t interval_s);
-
 #endif

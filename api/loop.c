@@ -237,6 +237,7 @@ static void tear_down(struct loop *l)
     close(l->wake_fd);
     close(l->stop_fd);
     cache_free(l->cache);
+    buf_fini(&l->scratch);
     body_unref(l->servers);
     image_unref(l->image);
     free(l);
@@ -254,6 +255,7 @@ struct loop *loop_start(const struct api_settings *s, struct loader *loader,
     l->base = new_base();
     l->conns = conns_new(l->base, limit > 0 ? (unsigned)limit : 1, s->idle_timeout_s * 1000);
     l->cache = cache_new();
+    buf_init(&l->scratch, BODY_MAX);
     l->pg = pgpool_new(l->base, s->database_url);
     set_up_events(l);
     if (!set_up_http(l, addr, e)) {

@@ -12,6 +12,7 @@
 #include "api/loader.h"
 #include "api/pgpool.h"
 #include "api/settings.h"
+#include "common/buf.h"
 
 /*
  * One serving thread: an event loop with its own listener, connections, image reference, cache and
@@ -38,6 +39,7 @@ struct loop {
     struct pgpool *pg;
     struct cache *cache;
     struct image *image; /* one reference, or NULL */
+    struct buf scratch;  /* a board while it is rendered */
     int wake_fd;         /* written by the loader: another image */
     int stop_fd;         /* written by loop_stop */
     struct event *on_wake, *on_stop, *tick;

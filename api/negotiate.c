@@ -108,3 +108,16 @@ bool negotiate_not_modified(const char *list, const char *etag)
     }
     return false;
 }
+
+int64_t negotiate_max_age_s(int64_t generated_us, int64_t now_us, int64_t interval_s)
+{
+    int64_t interval_us = interval_s * 1000000;
+    int64_t next_us = (generated_us / interval_us + 1) * interval_us;
+    int64_t left_us = next_us - now_us;
+
+    /* A clock that runs behind must not make an answer last for hours. */
+    if (left_us > interval_us) {
+        left_us = interval_us;
+    }
+    return left_us > 1000000 ? left_us / 1000000 : 1;
+}

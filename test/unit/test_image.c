@@ -1,0 +1,451 @@
+/* The image: building, lookups, storing, and that nothing broken is accepted. */
+
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cmocka.h>
+
+#include "api/image_build.h"
+#include "api/image_file.h"
+#include "api/image_load.h"
+
+#define SCORED_US INT64_C(1767217636898687)
+
+/* Rank, server, rank there, name; the other fields follow from the rank. */
+struct sample {
+    int rank;
+    const char *server;
+    int server_rank;
+    const char *name;
+};
+
+/* Not in rank order, as COPY may send them. */
+static const struct sample SAMPLES[] = {
+    {3, "Siel", 2, "나무꾼"},          {1, "Zikel", 1, "Quote\"Back\\slash"},
+    {5, "Zikel", 3, "Plain"},          {2, "Siel", 1, "Plain"},
+    {4, "Zikel", 2, "日本 + & %\x01"}, {6, "\xf0\x9f\x98\x80\"", 1, "Plain"},
+};
+
+static struct image_source source_of(const struct sample *s)
+{
+    return (struct image_source){.id = 100 + s->rank,
+                                 .power = s->rank == 4 ? IMAGE_POWER_NONE : s->rank * 1000,
+                                 .power_score = 2000 - s->rank,
+                                 .scored_us = SCORED_US + s->rank,
+                                 .rank = s->rank,
+                                 .server_rank = s->server_rank,
+                                 .level = 10 + s->rank,
+                                 .percentile = s->rank + 0.25,
+                                 .server = s->server,
+                                 .server_len = strlen(s->server),
+                                 .name = s->name,
+                                 .name_len = strlen(s->name),
+                                 .cls = s->rank % 2 ? "Ranger" : "",
+                                 .cls_len = s->rank % 2 ? 6 : 0,
+                                 .tier = "B1",
+                                 .tier_len = 2,
+                                 .stale = s->rank == 6};
+}
+
+static struct image *build(const struct sample *samples, size_t n, struct err *e)
+{
+    struct image_builder *b = image_builder_new(7, SCORED_US, (int64_t)n, e);
+
+    assert_non_null(b);
+    for (size_t i = 0; i < n; i++) {
+        struct image_source s = source_of(&samples[i]);
+
+        if (!image_builder_add(b, &s, e)) {
+            image_builder_free(b);
+            return NULL;
+        }
+    }
+    return image_builder_finish(b, e);
+}
+
+static struct image *build_samples(void)
+{
+    struct err e = {0};
+    struct image *img = build(SAMPLES, ARRAY_LEN(SAMPLES), &e);
+
+    assert_string_equal(e.text, "");
+    assert_non_null(img);
+    return img;
+}
+
+static void test_every_character_is_found(void **state)
+{
+    struct image *img = build_samples();
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(SAMPLES); i++) {
+        const struct sample *s = &SAMPLES[i];
+        int server = image_find_server(img, s->server, strlen(s->server));
+        const struct image_row *row;
+
+        assert_true(server >= 0);
+        row = image_find(img, server, s->name, strlen(s->name));
+        assert_non_null(row);
+        assert_int_equal(row->id, 100 + s->rank);
+        assert_ptr_equal(row, image_board_row(img, IMAGE_BOARD_ALL, (uint32_t)s->rank - 1));
+        assert_ptr_equal(row, image_board_row(img, server, (uint32_t)s->server_rank - 1));
+        assert_int_equal(row->percentile_c, s->rank * 100 + 25);
+        assert_int_equal(row->power, s->rank == 4 ? IMAGE_POWER_NONE : s->rank * 1000);
+        assert_int_equal(row->flags, s->rank == 6 ? IMAGE_STALE : 0);
+        assert_int_equal(row->scored_us, SCORED_US + s->rank);
+    }
+    image_unref(img);
+}
+
+static void test_what_is_not_there_is_not_found(void **state)
+{
+    struct image *img = build_samples();
+    int siel = image_find_server(img, "Siel", 4);
+
+    (void)state;
+    assert_int_equal(image_find_server(img, "siel", 4), -1);
+    assert_int_equal(image_find_server(img, "Sie", 3), -1);
+    assert_null(image_find(img, siel, "Nobody", 6));
+    assert_null(image_find(img, siel, "", 0));
+    assert_null(image_find(img, siel, "Quote\"Back\\slash", 16)); /* lives on Zikel */
+    image_unref(img);
+}
+
+static void test_texts_are_kept_escaped(void **state)
+{
+    struct image *img = build_samples();
+    const struct image_row *row = image_board_row(img, IMAGE_BOARD_ALL, 0);
+    char text[64];
+
+    (void)state;
+    snprintf(text, sizeof text, "%.*s", row->name_len, img->text + row->name_off);
+    assert_string_equal(text, "Quote\\\"Back\\\\slash");
+    image_unref(img);
+}
+
+static void test_boards_have_their_totals(void **state)
+{
+    struct image *img = build_samples();
+
+    (void)state;
+    assert_int_equal(image_board_total(img, IMAGE_BOARD_ALL), 6);
+    assert_int_equal(image_board_total(img, image_find_server(img, "Zikel", 5)), 3);
+    assert_int_equal(image_board_total(img, image_find_server(img, "Siel", 4)), 2);
+    image_unref(img);
+}
+
+static void test_an_empty_generation_is_an_image(void **state)
+{
+    struct err e = {0};
+    struct image *img = build(NULL, 0, &e);
+
+    (void)state;
+    assert_non_null(img);
+    assert_int_equal(image_board_total(img, IMAGE_BOARD_ALL), 0);
+    assert_int_equal(image_find_server(img, "Siel", 4), -1);
+    image_unref(img);
+}
+
+static void test_broken_generations_are_refused(void **state)
+{
+    static const struct {
+        struct sample rows[3];
+        const char *why;
+    } CASES[] = {
+        {{{1, "A", 1, "a"}, {1, "A", 2, "b"}, {3, "A", 3, "c"}}, "a rank comes twice"},
+        {{{1, "A", 1, "a"}, {2, "A", 1, "b"}, {3, "A", 3, "c"}}, "ranks of a server"},
+        {{{1, "A", 1, "a"}, {2, "A", 2, "b"}, {3, "B", 2, "c"}}, "ranks of a server"},
+        {{{0, "A", 1, "a"}, {2, "A", 2, "b"}, {3, "A", 3, "c"}}, "out of range"},
+        {{{1, "A", 1, "a"}, {4, "A", 2, "b"}, {3, "A", 3, "c"}}, "out of range"},
+        {{{1, "A", 1, "a"}, {2, "A", 0, "b"}, {3, "A", 3, "c"}}, "out of range"},
+        {{{1, "A", 1, ""}, {2, "A", 2, "b"}, {3, "A", 3, "c"}}, "out of range"},
+        {{{1, "A", 1, "\xff"}, {2, "A", 2, "b"}, {3, "A", 3, "c"}}, "not UTF-8"},
+        {{{1, "\xc0\x80", 1, "a"}, {2, "A", 2, "b"}, {3, "A", 3, "c"}}, "not UTF-8"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        struct err e = {0};
+
+        assert_null(build(CASES[i].rows, 3, &e));
+        assert_non_null(strstr(e.text, CASES[i].why));
+    }
+}
+
+static void test_a_missing_row_is_noticed(void **state)
+{
+    struct err e = {0};
+    struct image_builder *b = image_builder_new(1, SCORED_US, 2, &e);
+    struct image_source s = source_of(&(struct sample){1, "A", 1, "a"});
+
+    (void)state;
+    assert_non_null(b);
+    assert_true(image_builder_add(b, &s, &e));
+    assert_null(image_builder_finish(b, &e));
+    assert_int_equal(e.cls, ERR_RETRYABLE);
+}
+
+static void test_sizes_out_of_range_are_refused(void **state)
+{
+    struct err e = {0};
+
+    (void)state;
+    assert_null(image_builder_new(1, 1, -1, &e));
+    assert_null(image_builder_new(1, 1, (int64_t)IMAGE_ENTRIES_MAX + 1, &e));
+}
+
+static void *writable_copy(const struct image *img)
+{
+    void *block =
+        mmap(NULL, img->head->size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+    assert_true(block != MAP_FAILED);
+    memcpy(block, img->block, img->head->size);
+    return block;
+}
+
+static void test_any_changed_byte_is_refused(void **state)
+{
+    struct image *img = build_samples();
+    size_t size = img->head->size;
+    unsigned char *block = writable_copy(img);
+    struct err e;
+
+    (void)state;
+    for (size_t i = 0; i < size; i++) {
+        block[i] ^= 0x20;
+        assert_null(image_open(block, size, IMAGE_CHECK_ALL, &e));
+        block[i] ^= 0x20;
+    }
+    for (size_t n = 0; n < size; n++) {
+        assert_null(image_open(block, n, IMAGE_CHECK_ALL, &e));
+    }
+    image_unref(image_open(block, size, IMAGE_CHECK_ALL, &e)); /* as it was: good, and unmapped */
+    image_unref(img);
+}
+
+/* A row changed by `change`, with a checksum that fits, is refused. */
+static void refuse_row(void (*change)(struct image_row *row))
+{
+    struct image *img = build_samples();
+    char *block = writable_copy(img);
+    struct image_header *head = (struct image_header *)(void *)block;
+    struct err e;
+
+    change((struct image_row *)(void *)(block + head->rows_off) + 2);
+    head->crc = image_crc(block, head->size);
+    assert_null(image_open(block, head->size, IMAGE_CHECK_ALL, &e));
+    munmap(block, img->head->size);
+    image_unref(img);
+}
+
+static void far_name(struct image_row *row)
+{
+    row->name_off = UINT32_MAX;
+}
+static void other_server(struct image_row *row)
+{
+    row->server = 200;
+}
+static void other_class(struct image_row *row)
+{
+    row->cls = 200;
+}
+static void other_rank(struct image_row *row)
+{
+    row->server_rank++;
+}
+static void bad_tier(struct image_row *row)
+{
+    row->tier[0] = '"';
+}
+static void bad_percentile(struct image_row *row)
+{
+    row->percentile_c = 10001;
+}
+
+static void test_wrong_rows_are_refused_despite_a_good_checksum(void **state)
+{
+    (void)state;
+    refuse_row(far_name);
+    refuse_row(other_server);
+    refuse_row(other_class);
+    refuse_row(other_rank);
+    refuse_row(bad_tier);
+    refuse_row(bad_percentile);
+}
+
+static void test_stored_and_mapped_again(void **state)
+{
+    char dir[] = "/tmp/aion2-image-XXXXXX", path[128];
+    struct image *img = build_samples(), *again;
+    struct err e;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    assert_null(image_file_load(dir, &e));
+    assert_int_equal(e.cls, ERR_NONE); /* nothing there is no error */
+    assert_true(image_file_store(dir, img, &e));
+    assert_true(image_file_store(dir, img, &e)); /* over the first */
+    again = image_file_load(dir, &e);
+    assert_non_null(again);
+    assert_true(again->from_disk);
+    assert_memory_equal(again->block, img->block, img->head->size);
+    snprintf(path, sizeof path, "%s/%s", dir, IMAGE_FILE_NAME);
+    assert_int_equal(truncate(path, 40), 0);
+    image_unref(again);
+    assert_null(image_file_load(dir, &e));
+    assert_int_equal(e.cls, ERR_PERMANENT);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(dir), 0);
+    assert_false(image_file_store(dir, img, &e));
+    image_unref(img);
+}
+
+/* ---- rows as COPY sends them ---- */
+
+static const unsigned char COPY_HEADER[] =
+    "PGCOPY\n\377\r\n\0\0\0\0\0\0\0\0"; /* and the NUL: 19 bytes */
+static const unsigned char COPY_END[] = {0xff, 0xff};
+
+static void put_be(unsigned char **p, uint64_t v, int bytes)
+{
+    for (int i = bytes - 1; i >= 0; i--) {
+        *(*p)++ = (unsigned char)(v >> (8 * i));
+    }
+}
+static void put_field(unsigned char **p, uint64_t v, int bytes)
+{
+    put_be(p, (uint64_t)bytes, 4);
+    put_be(p, v, bytes);
+}
+static void put_text(unsigned char **p, const char *s)
+{
+    put_be(p, strlen(s), 4);
+    memcpy(*p, s, strlen(s));
+    *p += strlen(s);
+}
+
+static size_t make_row(unsigned char *out)
+{
+    unsigned char *p = out;
+    double percentile = 12.5;
+    uint64_t bits;
+
+    memcpy(&bits, &percentile, sizeof bits);
+    put_be(&p, 13, 2);
+    put_field(&p, 42, 8);
+    put_text(&p, "Siel");
+    put_text(&p, "Name");
+    put_text(&p, "Ranger");
+    put_field(&p, 33, 4);
+    put_be(&p, UINT32_MAX, 4); /* power NULL */
+    put_field(&p, 1000, 8);
+    put_text(&p, "C5");
+    put_field(&p, bits, 8);
+    put_field(&p, 1, 4);
+    put_field(&p, 1, 4);
+    put_field(&p, 1, 1);
+    put_field(&p, 1, 8); /* one microsecond after 2000 began */
+    return (size_t)(p - out);
+}
+
+static bool feed(struct image_copy *c, const void *bytes, size_t len)
+{
+    struct err e;
+
+    return image_copy_feed(c, bytes, len, &e);
+}
+
+static void test_copy_rows_are_read(void **state)
+{
+    unsigned char message[512];
+    struct err e = {0};
+    struct image_copy c = {.builder = image_builder_new(1, SCORED_US, 1, &e)};
+    const struct image_row *row;
+    struct image *img;
+    size_t len;
+
+    (void)state;
+    /* PostgreSQL sends the header together with the first row. */
+    memcpy(message, COPY_HEADER, sizeof COPY_HEADER);
+    len = sizeof COPY_HEADER + make_row(message + sizeof COPY_HEADER);
+    assert_true(feed(&c, message, len));
+    assert_true(feed(&c, COPY_END, sizeof COPY_END));
+    img = image_builder_finish(c.builder, &e);
+    assert_non_null(img);
+    row = image_board_row(img, IMAGE_BOARD_ALL, 0);
+    assert_int_equal(row->id, 42);
+    assert_int_equal(row->level, 33);
+    assert_int_equal(row->power, IMAGE_POWER_NONE);
+    assert_int_equal(row->percentile_c, 1250);
+    assert_int_equal(row->flags, IMAGE_STALE);
+    assert_int_equal(row->scored_us, INT64_C(946684800000001));
+    image_unref(img);
+}
+
+static void test_malformed_copies_are_refused(void **state)
+{
+    unsigned char message[512];
+    size_t header = sizeof COPY_HEADER, len;
+    struct err e;
+
+    (void)state;
+    memcpy(message, COPY_HEADER, header);
+    len = header + make_row(message + header);
+    for (size_t cut = 1; cut < len; cut++) {
+        struct image_copy c = {.builder = image_builder_new(1, SCORED_US, 1, &e)};
+
+        /* Cut right behind the header is a message without a row. */
+        assert_int_equal(feed(&c, message, cut), cut == header);
+        image_builder_free(c.builder);
+    }
+    for (size_t i = 0; i < 11; i++) {
+        struct image_copy c = {.builder = image_builder_new(1, SCORED_US, 1, &e)};
+
+        message[i] ^= 1;
+        assert_false(feed(&c, message, len));
+        message[i] ^= 1;
+        image_builder_free(c.builder);
+    }
+}
+
+static void test_nothing_follows_the_end_of_a_copy(void **state)
+{
+    struct err e;
+    struct image_copy c = {.builder = image_builder_new(1, SCORED_US, 1, &e)};
+
+    (void)state;
+    assert_true(feed(&c, COPY_HEADER, sizeof COPY_HEADER));
+    assert_true(feed(&c, COPY_END, sizeof COPY_END));
+    assert_false(feed(&c, COPY_END, sizeof COPY_END));
+    image_builder_free(c.builder);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_every_character_is_found),
+        cmocka_unit_test(test_what_is_not_there_is_not_found),
+        cmocka_unit_test(test_texts_are_kept_escaped),
+        cmocka_unit_test(test_boards_have_their_totals),
+        cmocka_unit_test(test_an_empty_generation_is_an_image),
+        cmocka_unit_test(test_broken_generations_are_refused),
+        cmocka_unit_test(test_a_missing_row_is_noticed),
+        cmocka_unit_test(test_sizes_out_of_range_are_refused),
+        cmocka_unit_test(test_any_changed_byte_is_refused),
+        cmocka_unit_test(test_wrong_rows_are_refused_despite_a_good_checksum),
+        cmocka_unit_test(test_stored_and_mapped_again),
+        cmocka_unit_test(test_copy_rows_are_read),
+        cmocka_unit_test(test_malformed_copies_are_refused),
+        cmocka_unit_test(test_nothing_follows_the_end_of_a_copy),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
