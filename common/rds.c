@@ -259,3 +259,31 @@ redisReply *rds_command(redisContext *c, struct err *e, const char *fmt, ...)
     va_end(ap);
     return checked(c, r, e);
 }
+
+bool rds_read_time(const redisReply *r, int64_t *now_us)
+{
+    int64_t s, us;
+
+    if (r->type != REDIS_REPLY_ARRAY || r->elements != 2 ||
+        r->element[0]->type != REDIS_REPLY_STRING || r->element[1]->type != REDIS_REPLY_STRING ||
+        !text_to_i64(r->element[0]->str, 0, INT64_MAX / 2000000, &s) ||
+        !text_to_i64(r->element[1]->str, 0, 999999, &us)) {
+        return false;
+    }
+    *now_us = s * 1000000 + us;
+    return true;
+}
+
+bool rds_time_us(redisContext *c, int64_t *now_us, struct err *e)
+{
+    redisReply *r = rds_command(c, e, "TIME");
+    bool ok;
+
+    if (!r) {
+        return false;
+    }
+    ok = rds_read_time(r, now_us) ||
+         err_set(e, ERR_PERMANENT, "RedisError", "TIME: unexpected kind of answer");
+    freeReplyObject(r);
+    return ok;
+}

@@ -31,6 +31,10 @@ redisReply *rds_command_argv(redisContext *c, int argc, const char **argv, const
                              struct err *e) MUST_CHECK;
 /* The same with hiredis' format (%s, %b). */
 redisReply *rds_command(redisContext *c, struct err *e, const char *fmt, ...) MUST_CHECK;
+/* Redis' clock, us since the epoch. */
+bool rds_time_us(redisContext *c, int64_t *now_us, struct err *e) MUST_CHECK;
+/* The same from a reply to TIME; false when it is not one. */
+bool rds_read_time(const redisReply *r, int64_t *now_us) MUST_CHECK;
 /* Classifies an error reply's text. */
 void rds_error_reply(const char *text, struct err *e);
 
