@@ -122,6 +122,10 @@ static bool claim_if_new(struct beat *b, struct err *e)
     return ok;
 }
 
+/*
+ * Also measures the clock. That others cannot see us is no reason to stop sending, so only a broken
+ * connection counts as a failure.
+ */
 static bool renew_if_due(struct beat *b, struct err *e)
 {
     int64_t sent_us = clock_mono_us(), now_us;
@@ -129,12 +133,15 @@ static bool renew_if_due(struct beat *b, struct err *e)
     if (sent_us / 1000 < b->alive_ms) {
         return true;
     }
-    if (!claim_alive(b->rds, b->boot, b->cfg->schedule.interval_s, &now_us, e)) {
-        return false;
-    }
-    set_clock(b, now_us, sent_us);
     b->alive_ms = sent_us / 1000 + CLAIM_ALIVE_MS;
-    return true;
+    if (claim_alive(b->rds, b->boot, b->cfg->schedule.interval_s, &now_us, e)) {
+        set_clock(b, now_us, sent_us);
+        return true;
+    }
+    if (e->cls != ERR_RETRYABLE) {
+        log_warn("beat.not_shown", "error=%s", LOGQ(e->text));
+    }
+    return e->cls != ERR_RETRYABLE;
 }
 
 static void wait_for_work(const struct beat *b)
@@ -162,7 +169,7 @@ static void redis_is_away(struct beat *b, const struct err *e)
 {
     if (strcmp(b->away, e->text) != 0) {
         memcpy(b->away, e->text, sizeof b->away);
-        log_warn("redis.away", "error=%s", LOGQ(e->text));
+        log_warn("redis.down", "error=%s", LOGQ(e->text));
     }
     if (b->rds) {
         redisFree(b->rds);
@@ -172,19 +179,26 @@ static void redis_is_away(struct beat *b, const struct err *e)
     b->backoff_ms = b->backoff_ms * 2 < BACKOFF_MAX_MS ? b->backoff_ms * 2 : BACKOFF_MAX_MS;
 }
 
-/* The first thing on a new connection is the clock (alive_ms = 0), then the slot that is on. */
+/* On a new connection everything is asked anew: the clock, the slot that is on, our entry. */
 static bool redis_connect(struct beat *b, struct err *e)
 {
+    int64_t sent_us, now_us;
+
     b->rds = rds_connect(&b->cfg->redis, REDIS_TIMEOUT_MS, e);
+    sent_us = clock_mono_us();
+    if (!b->rds || !rds_time_us(b->rds, &now_us, e)) {
+        return false;
+    }
+    set_clock(b, now_us, sent_us);
     b->alive_ms = 0;
     b->asked_s = -1;
-    return b->rds != NULL;
+    return true;
 }
 
 static void redis_is_back(struct beat *b)
 {
     if (b->away[0]) {
-        log_info("redis.back", "host=%s", LOGQ(b->cfg->redis.host));
+        log_info("redis.up", "host=%s", LOGQ(b->cfg->redis.host));
         b->away[0] = '\0';
     }
     b->backoff_ms = BACKOFF_MIN_MS;
@@ -197,7 +211,7 @@ void beat_run(const struct beat_config *cfg)
 
     uuid_random(b.boot);
     while (!*cfg->stop) {
-        if ((b.rds || redis_connect(&b, &e)) && renew_if_due(&b, &e) && claim_if_new(&b, &e)) {
+        if ((b.rds || redis_connect(&b, &e)) && claim_if_new(&b, &e) && renew_if_due(&b, &e)) {
             redis_is_back(&b);
             wait_for_work(&b);
         } else {

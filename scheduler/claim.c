@@ -5,7 +5,7 @@
 #include <unistd.h>
 
 #include "common/buf.h"
-#include "common/clock.h"
+#include "common/host.h"
 #include "common/keys.h"
 #include "common/script.h"
 #include "common/text.h"
@@ -18,6 +18,9 @@
  * `known` is what this beat remembers of the last slot. It counts when Redis has lost its own or is
  * behind (a replica that took over). It never counts when it lies in the future: after a reset
  * Redis is right and the beat is not.
+ *
+ * The push comes first: when it is what fails (the list's key holds something else), the slot is
+ * not claimed.
  */
 static struct script claim_script = {
     .name = "beat.claim",
@@ -40,8 +43,8 @@ static struct script claim_script = {
         "end\n"
         "if slot <= last then return answer('not-due') end\n"
         "local missed = math.max(0, slot / interval - math.floor(last / interval) - 1)\n"
-        "redis.call('HSET', KEYS[1], name, slot_text)\n"
         "redis.call('LPUSH', KEYS[3], message)\n"
+        "redis.call('HSET', KEYS[1], name, slot_text)\n"
         "redis.call('LPUSH', KEYS[2], string.format(\n"
         "  '{\"slot\":%s,\"sent_at\":%s.%s,\"id\":\"%s\",\"missed\":%.0f}',\n"
         "  slot_text, t[1], us, id, missed))\n"
@@ -129,17 +132,17 @@ static struct script alive_script = {
 bool claim_alive(redisContext *c, const char *boot, int64_t interval_s, int64_t *now_us,
                  struct err *e)
 {
-    char host[256] = "", gone_s[12];
+    char host[HOST_NAME_SIZE], gone_s[12];
     const char *args[] = {KEY_BEATS, boot, NULL, gone_s};
     struct buf entry;
     redisReply *r;
     bool ok;
 
-    gethostname(host, sizeof host - 1);
+    host_name(host);
     snprintf(gone_s, sizeof gone_s, "%d", CLAIM_GONE_S);
     buf_init(&entry, 4 * KIB);
     buf_addstr(&entry, "{\"host\":");
-    buf_add_json(&entry, host, text_is_utf8(host, strlen(host)) ? strlen(host) : 0);
+    buf_add_json(&entry, host, strlen(host));
     buf_addf(&entry, ",\"pid\":%d,\"interval\":%" PRId64, (int)getpid(), interval_s);
     args[2] = entry.data;
     if (entry.failed) {

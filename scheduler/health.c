@@ -1,7 +1,6 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/clock.h"
 #include "common/json.h"
 #include "common/keys.h"
 #include "common/schedule.h"
@@ -21,22 +20,6 @@ static redisReply *ask(redisContext *c, const char *command, size_t type, struct
         return NULL;
     }
     return r;
-}
-
-static bool read_now_us(redisContext *c, int64_t *now_us, struct err *e)
-{
-    redisReply *r = ask(c, "TIME", REDIS_REPLY_ARRAY, e);
-    int64_t s = 0, us = 0;
-    bool ok;
-
-    if (!r) {
-        return false;
-    }
-    ok = r->elements == 2 && text_to_i64(r->element[0]->str, 0, INT64_MAX / 2000000, &s) &&
-         text_to_i64(r->element[1]->str, 0, 999999, &us);
-    freeReplyObject(r);
-    *now_us = s * 1000000 + us;
-    return ok || err_set(e, ERR_PERMANENT, "RedisError", "TIME: strange answer");
 }
 
 static bool seen_lately(const char *entry, size_t len, int64_t now_us)
@@ -93,7 +76,7 @@ bool beat_check_health(const struct beat_config *cfg, struct err *e)
 {
     redisContext *c = rds_connect(&cfg->redis, 2000, e);
     int64_t now_us;
-    bool ok = c && read_now_us(c, &now_us, e) && check_beats(c, now_us, e) &&
+    bool ok = c && rds_time_us(c, &now_us, e) && check_beats(c, now_us, e) &&
               check_last(c, &cfg->schedule, now_us, e);
 
     if (c) {

@@ -276,11 +276,11 @@ def test_a_last_slot_that_is_no_number_counts_as_none(redis_server, spawn):
 def test_redis_away_at_start_is_waited_for(redis_kept, spawn):
     redis_kept.stop()
     beat = spawn("aion2-beat", beat_env(redis_kept, 1))
-    beat.wait_log("event=redis.away")
+    beat.wait_log("event=redis.down")
     redis_kept.start()
     wait_for(lambda: len(messages(redis_kept)) >= 2, 30, "two slots")
-    assert beat.log().count("event=redis.away") <= 2  # refused, perhaps then LOADING
-    assert beat.log().count("event=redis.back") == 1
+    assert beat.log().count("event=redis.down") <= 2  # refused, perhaps then LOADING
+    assert beat.log().count("event=redis.up") == 1
 
 
 @pytest.mark.parametrize("how", ["stop", "kill"])
@@ -290,7 +290,7 @@ def test_a_redis_outage_is_caught_up_with_one_message(redis_kept, spawn, how):
     getattr(redis_kept, how)()
     down_since = time.time()
     for beat in beats:
-        beat.wait_log("event=redis.away")
+        beat.wait_log("event=redis.down")
     wait_for(lambda: time.time() > down_since + 3.2, what="three slots going by")
     redis_kept.start()
     wait_for(lambda: any(e["missed"] for e in ledger(redis_kept)), 30, "the catch-up")
@@ -332,9 +332,9 @@ def test_a_redis_that_hangs_is_survived(redis_server, spawn):
     beat = spawn("aion2-beat", beat_env(redis_server, 1))
     wait_for(lambda: messages(redis_server), what="a slot")
     redis_server.pause()
-    beat.wait_log("event=redis.away")
+    beat.wait_log("event=redis.down")
     redis_server.resume()
-    beat.wait_log("event=redis.back")
+    beat.wait_log("event=redis.up")
     sent = len(messages(redis_server))
     wait_for(lambda: len(messages(redis_server)) > sent, what="another slot")
     got = slots(redis_server)
@@ -356,8 +356,38 @@ def test_a_wrong_password_is_said_once_and_waited_out(make_redis, spawn):
     beat = spawn("aion2-beat", beat_env(server, 1))
     beat.wait_log("NOAUTH")
     server.client(password="secret").config_set("requirepass", "")
-    beat.wait_log("event=redis.back")
+    beat.wait_log("event=redis.up")
     assert beat.log().count("NOAUTH") == 1
+
+
+def fill_memory(server):
+    server.client().config_set("maxmemory", 1)
+    return lambda: server.client().config_set("maxmemory", 0)
+
+
+def spoil_queue(server):
+    server.client().set("celery", "no list")
+    return lambda: server.client().delete("celery")
+
+
+@pytest.mark.parametrize("spoil, says", [(fill_memory, "OOM"), (spoil_queue, "WRONGTYPE")])
+def test_a_slot_that_cannot_be_sent_is_not_claimed(redis_server, spawn, spoil, says):
+    slot = current_slot(redis_server, 86400)
+    set_last(redis_server, slot - 86400)
+    repair = spoil(redis_server)
+    beat = spawn("aion2-beat", beat_env(redis_server, 86400))
+    beat.wait_log(says)
+    assert last_slot(redis_server) == slot - 86400
+    repair()
+    beat.wait_log("event=beat.sent")
+    assert slots(redis_server) == [slot]
+
+
+def test_a_broken_list_of_beats_does_not_stop_the_slots(redis_server, spawn):
+    redis_server.client().set(BEATS, "no hash")
+    beat = spawn("aion2-beat", beat_env(redis_server, 1))
+    wait_for(lambda: len(messages(redis_server)) >= 3, 30, "three slots")
+    assert "event=beat.not_shown" in beat.log()
 
 
 # ------------------------------------------------------------------------- coming, going, health
@@ -400,7 +430,7 @@ def test_a_signal_ends_it_although_redis_hangs(redis_server, spawn, sig):
 def test_a_signal_ends_it_while_redis_is_away(redis_kept, spawn):
     redis_kept.stop()
     beat = spawn("aion2-beat", beat_env(redis_kept, 1))
-    beat.wait_log("event=redis.away")
+    beat.wait_log("event=redis.down")
     assert beat.stop(10) == 0
 
 
