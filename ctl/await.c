@@ -93,6 +93,15 @@ static bool consider(struct await *w, const char *text, size_t len, cJSON **doc)
     return false;
 }
 
+static bool is_json(const redisReply *r)
+{
+    struct err ignored;
+    cJSON *v = json_parse(r->str, (size_t)r->len, &ignored);
+
+    cJSON_Delete(v);
+    return v != NULL;
+}
+
 /* Looks at the key. What was there before the task was sent is not its end, unless it stays. */
 static bool look_for_end(struct await *w, cJSON **doc)
 {
@@ -101,7 +110,7 @@ static bool look_for_end(struct await *w, cJSON **doc)
     bool end = false;
 
     if (r && !(w->prior && strcmp(w->prior, r->str) == 0)) {
-        end = consider(w, r->str, (size_t)r->len, doc);
+        end = consider(w, r->str, (size_t)r->len, doc) || !is_json(r);
     }
     if (r) {
         freeReplyObject(r);

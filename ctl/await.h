@@ -29,7 +29,8 @@ bool await_begin(struct await *w, const struct rds_addr *addr, const char *id,
                  struct err *e) MUST_CHECK;
 
 /*
- * AWAIT_DONE: *doc is the document of a task that ended (cJSON_Delete). Connections that break are
+ * AWAIT_DONE: *doc is the document of a task that ended (cJSON_Delete), NULL when what is stored
+ * is not JSON (Python writes NaN and Infinity, for one). Connections that break are
  * made again until the time is over. SIGINT and SIGTERM interrupt.
  */
 enum await_end await_result(struct await *w, int64_t timeout_s, cJSON **doc) MUST_CHECK;

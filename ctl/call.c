@@ -1,12 +1,11 @@
 #include <getopt.h>
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/broker.h"
-#include "common/clock.h"
+#include "common/host.h"
 #include "common/keys.h"
 #include "common/msg.h"
 #include "common/text.h"
@@ -141,30 +140,13 @@ static int parse(struct call *c, int argc, char **argv)
     return CTL_OK;
 }
 
-static bool redis_now_us(redisContext *r, int64_t *now_us, struct err *e)
-{
-    redisReply *reply = rds_command(r, e, "TIME");
-    int64_t s = 0, us = 0;
-    bool ok;
-
-    if (!reply) {
-        return false;
-    }
-    ok = reply->type == REDIS_REPLY_ARRAY && reply->elements == 2 &&
-         text_to_i64(reply->element[0]->str, 0, INT64_MAX / 2000000, &s) &&
-         text_to_i64(reply->element[1]->str, 0, 999999, &us);
-    freeReplyObject(reply);
-    *now_us = s * 1000000 + us;
-    return ok || err_set(e, ERR_PERMANENT, "RedisError", "TIME: strange answer");
-}
-
 static bool push(redisContext *r, const struct ctl_settings *s, const struct call *c, struct err *e)
 {
-    char host[HOST_NAME_MAX + 1] = "", origin[HOST_NAME_MAX + 32];
+    char origin[HOST_ORIGIN_SIZE];
     struct msg_new n = {.task = c->task,
                         .id = c->id,
                         .queue = s->task_queue,
-                        .origin = origin,
+                        .origin = host_origin(origin),
                         .args = c->args,
                         .kwargs = c->kwargs,
                         .slot_unix_s = -1};
@@ -174,14 +156,11 @@ static bool push(redisContext *r, const struct ctl_settings *s, const struct cal
     bool ok;
 
     if (c->countdown_s > 0) {
-        if (!redis_now_us(r, &now_us, e)) {
+        if (!rds_time_us(r, &now_us, e)) {
             return false;
         }
         n.eta_us = now_us + c->countdown_s * 1000000;
     }
-    gethostname(host, sizeof host - 1);
-    snprintf(origin, sizeof origin, "gen%d@%s", (int)getpid(),
-             text_is_utf8(host, strlen(host)) ? host : "localhost");
     text = msg_build(&n, &len);
     if (!text) {
         return err_set(e, ERR_PERMANENT, "MemoryError", "out of memory");
@@ -191,7 +170,8 @@ static bool push(redisContext *r, const struct ctl_settings *s, const struct cal
     return ok;
 }
 
-static int send(const struct ctl_settings *s, const struct rds_addr *addr, const struct call *c)
+static int send_task(const struct ctl_settings *s, const struct rds_addr *addr,
+                     const struct call *c)
 {
     struct err e;
     redisContext *r = rds_connect(addr, REDIS_TIMEOUT_MS, &e);
@@ -200,7 +180,10 @@ static int send(const struct ctl_settings *s, const struct rds_addr *addr, const
     if (r) {
         redisFree(r);
     }
-    return ok ? CTL_OK : ctl_fail("call", CTL_UNAVAILABLE, "%s", e.text);
+    if (ok) {
+        return CTL_OK;
+    }
+    return ctl_fail("call", e.cls == ERR_RETRYABLE ? CTL_UNAVAILABLE : CTL_FAILED, "%s", e.text);
 }
 
 /* "ValueError: text" from {"exc_type", "exc_message"}, as far as they are there. */
@@ -237,6 +220,9 @@ static int wait_for_end(struct await *w, const struct call *c)
 
     switch (await_result(w, c->wait_s, &doc)) {
     case AWAIT_DONE:
+        if (!doc) {
+            return ctl_fail("call", CTL_FAILED, "task %s ended, but its result is not JSON", c->id);
+        }
         code = report_end(c, doc);
         cJSON_Delete(doc);
         return code;
@@ -262,7 +248,7 @@ static int send_and_wait(const struct ctl_settings *s, const struct rds_addr *ad
         code = ctl_fail("call", CTL_UNAVAILABLE, "%s", e.text);
     } else {
         w.show_progress = isatty(STDERR_FILENO);
-        code = send(s, addr, c);
+        code = send_task(s, addr, c);
         if (code == CTL_OK) {
             code = wait_for_end(&w, c);
         }
@@ -287,7 +273,7 @@ int ctl_call(const struct ctl_settings *s, int argc, char **argv)
     if (code == CTL_OK && c.wait_s >= 0) {
         code = send_and_wait(s, &addr, &c);
     } else if (code == CTL_OK) {
-        code = send(s, &addr, &c);
+        code = send_task(s, &addr, &c);
         if (code == CTL_OK) {
             puts(c.id);
         }

@@ -21,8 +21,9 @@ const char CTL_STATUS_HELP[] =
     "  aion2ctl status --json | jq .queue\n"
     "  watch -c -n 2 aion2ctl status\n"
     "\n"
-    "A ranking older than two intervals (BATCH_INTERVAL) is called stale. Colours are\n"
-    "used on a terminal only, and not when NO_COLOR is set.\n"
+    "A ranking older than two intervals is called stale. The interval is the one that the\n"
+    "beats say, without a beat BATCH_INTERVAL. Colours are used on a terminal only, and\n"
+    "not when NO_COLOR is set.\n"
     "\n"
     "Exit codes: 0 everything could be read, 1 the database needs aion2ctl migrate,\n"
     "64 wrong usage, 69 Redis or PostgreSQL is not reachable (the rest is shown).\n";
@@ -40,6 +41,7 @@ static void judge_ranking(cJSON *doc, int64_t interval_s)
     int64_t age_s, next_in_s;
     int64_t now_us = clock_wall_us();
 
+    json_get_i64(schedule, "interval_s", 1, INT64_MAX, &interval_s);
     if (!json_get_i64(ranking, "age_s", INT64_MIN, INT64_MAX, &age_s)) {
         return;
     }

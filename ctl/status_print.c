@@ -131,9 +131,12 @@ static void print_schedule(const struct term *t, const cJSON *doc)
     }
     now_s = get(schedule, "next_slot", 0) - get(schedule, "next_in_s", 0);
     label(t, "Beats");
-    term_print(t, alive ? TERM_GREEN : TERM_RED, "%-10s",
-               alive ? term_number(text, alive) : "NONE");
-    print_beat_names(t, beats);
+    if (alive > 0) {
+        term_cell(t, TERM_GREEN, SECOND_WIDTH, term_number(text, alive));
+        print_beat_names(t, beats);
+    } else {
+        term_print(t, TERM_RED, "NONE");
+    }
     term_print(t, TERM_PLAIN, "\n%*s", LABEL_WIDTH, "");
     term_print(t, TERM_PLAIN, "every %s", term_duration(text, get(schedule, "interval_s", 0)));
     term_print(t, TERM_PLAIN, "   last slot ");

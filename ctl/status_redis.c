@@ -21,6 +21,7 @@ struct view {
     const struct ctl_settings *settings;
     redisReply *workers; /* SMEMBERS, owned */
     int64_t now_us;      /* Redis' clock */
+    int64_t interval_s;  /* what a beat that is alive says, else our own setting */
 };
 
 struct probe {
@@ -40,12 +41,9 @@ static bool is_text(const redisReply *r)
 
 static void read_time(const struct probe *p, const redisReply *r, struct view *v)
 {
-    int64_t s, us;
-
     (void)p;
-    if (r->elements == 2 && text_to_i64(r->element[0]->str, 0, INT64_MAX / 2000000, &s) &&
-        text_to_i64(r->element[1]->str, 0, 999999, &us)) {
-        v->now_us = s * 1000000 + us;
+    if (!rds_read_time(r, &v->now_us)) {
+        v->now_us = 0;
     }
 }
 
@@ -111,6 +109,9 @@ static void read_beats(const struct probe *p, const redisReply *r, struct view *
         seen_s = v->now_us / 1000000 - seen_s;
         status_add_i64(beat, "seen_ago_s", seen_s);
         cJSON_AddBoolToObject(beat, "alive", seen_s <= BEAT_SILENT_S);
+        if (seen_s <= BEAT_SILENT_S) {
+            json_get_i64(beat, "interval", 1, 86400, &v->interval_s);
+        }
         cJSON_AddItemToArray(beats, beat);
     }
 }
@@ -130,12 +131,12 @@ static void read_ledger(const struct probe *p, const redisReply *r, struct view 
 
 static void read_last_slot(const struct probe *p, const redisReply *r, struct view *v)
 {
-    int64_t interval_s = v->settings->batch_interval_s, last_s;
     cJSON *schedule = json_get_obj(v->doc, "schedule");
+    int64_t last_s;
 
     if (text_to_i64(r->str, 0, INT64_MAX / 1000000, &last_s)) {
         status_add_i64(schedule, p->name, last_s);
-        cJSON_AddBoolToObject(schedule, "late", schedule_is_late(last_s, v->now_us, interval_s));
+        cJSON_AddBoolToObject(schedule, "late", schedule_is_late(last_s, v->now_us, v->interval_s));
     }
 }
 
@@ -299,10 +300,10 @@ static bool second_round(redisContext *c, struct view *v, struct err *e)
 
 static void add_schedule(struct view *v)
 {
-    int64_t interval_s = v->settings->batch_interval_s;
-    int64_t next_us = schedule_next_us(v->now_us, interval_s);
+    int64_t next_us = schedule_next_us(v->now_us, v->interval_s);
     cJSON *schedule = json_get_obj(v->doc, "schedule");
 
+    status_add_i64(schedule, "interval_s", v->interval_s);
     status_add_i64(schedule, "next_slot", next_us / 1000000);
     status_add_i64(schedule, "next_in_s", (next_us - v->now_us + 999999) / 1000000);
 }
@@ -330,7 +331,7 @@ static bool ask_everything(struct view *v, struct err *e)
 bool status_ask_redis(cJSON *doc, const struct ctl_settings *s)
 {
     static const char *const MINE[] = {"workers", "beats", "schedule", "queue", "counters"};
-    struct view v = {.doc = doc, .settings = s};
+    struct view v = {.doc = doc, .settings = s, .interval_s = s->batch_interval_s};
     cJSON *redis = cJSON_AddObjectToObject(doc, "redis");
     cJSON *schedule = cJSON_AddObjectToObject(doc, "schedule");
     struct err e;
@@ -339,7 +340,6 @@ bool status_ask_redis(cJSON *doc, const struct ctl_settings *s)
     v.queue = cJSON_AddObjectToObject(doc, "queue");
     cJSON_AddStringToObject(v.queue, "name", s->task_queue);
     cJSON_AddStringToObject(schedule, "name", SCHEDULE_BATCH);
-    status_add_i64(schedule, "interval_s", s->batch_interval_s);
     cJSON_AddStringToObject(redis, "url", conf_mask_url(s->redis_url));
     ok = ask_everything(&v, &e);
     cJSON_AddBoolToObject(redis, "reachable", ok);

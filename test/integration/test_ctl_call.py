@@ -145,6 +145,46 @@ def test_a_celery_worker_takes_what_the_beat_sends(redis_server, celery_worker, 
     assert result["id"] == task_id and result["slot"] % 600 == 0
 
 
+# ----------------------------------------------------------------------------- with our own worker
+
+
+@pytest.fixture
+def worker(env, spawn):
+    started = spawn("aion2-worker", env)
+    wait_for(lambda: harness.children_of(started.pid), 30, "the worker's children")
+    return started
+
+
+def test_our_worker_runs_the_batch(ctl, worker, pg):
+    done = ctl("call", "batch", "--id", "by-hand", "--wait", 30)
+    assert done.returncode == 0, done.stderr
+    assert json.loads(done.stdout)["status"] == "no_data"
+    assert pg.query("SELECT state, slot FROM batch_runs WHERE task_id = 'by-hand'") == [
+        ("no_data", None)]
+
+
+def test_our_worker_refuses_an_unknown_task(ctl, worker):
+    done = ctl("call", "lab.nobody_knows_me", "--wait", 30)
+    assert done.returncode == 1 and "NotRegistered" in done.stderr
+    assert json.loads(done.stdout)["exc_type"] == "NotRegistered"
+
+
+def test_our_worker_waits_for_the_countdown(ctl, worker):
+    start = time.monotonic()
+    done = ctl("call", "batch", "--countdown", 2, "--wait", 30)
+    assert done.returncode == 0 and time.monotonic() - start >= 1.5
+
+
+def test_our_worker_takes_what_the_beat_sends(env, redis_server, worker, pg, spawn):
+    redis_server.client().hset("aion2:beat:last", "batch", 0)
+    beat = spawn("aion2-beat", env)
+    beat.wait_log("event=beat.sent")
+    task_id, slot = re.search(r" slot=(\d+) id=(\S+)", beat.log()).group(2, 1)
+    wait_for(lambda: redis_server.client().exists(META + task_id), 30, "the result")
+    assert pg.query("SELECT extract(epoch FROM slot)::bigint FROM batch_runs"
+                    " WHERE task_id = %s", (task_id,)) == [(int(slot),)]
+
+
 # ---------------------------------------------------------------------------------- the message
 
 
@@ -279,6 +319,20 @@ def test_an_old_success_under_the_same_id_is_the_answer(start_call, redis_server
     proc = start_call("t", "--id", "again", "--wait", "30")
     assert proc.communicate(timeout=30)[0] == '"old"\n'
     assert sent_id(redis_server) == "again"
+
+
+def test_a_stored_result_that_is_no_json_ends_the_waiting(start_call, redis_server):
+    """Python writes NaN, which is not JSON."""
+    proc = start_call("t", "--wait", "30")
+    finish(redis_server, sent_id(redis_server), "SUCCESS", float("nan"))
+    out, err = proc.communicate(timeout=30)
+    assert (proc.returncode, out) == (1, "") and "not JSON" in err
+
+
+def test_a_queue_that_is_no_list_is_said(call, redis_server):
+    redis_server.client().set("celery", "no list")
+    done = call("lab.echo")
+    assert done.returncode == 1 and "WRONGTYPE" in done.stderr and done.stdout == ""
 
 
 def test_a_restart_of_redis_is_survived(start_call, redis_server):

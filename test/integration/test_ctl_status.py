@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import re
+import signal
 import subprocess
 import unicodedata
 
@@ -142,6 +143,16 @@ def test_stale_is_older_than_two_intervals(pg, env, ctl, status, age_s, interval
     assert ("STALE" in ctl("status").stdout) is stale
 
 
+def test_the_interval_is_what_the_beats_say(redis_server, pg, status):
+    now = now_s(redis_server)
+    redis_server.client().hset(
+        "aion2:beats", "b", json.dumps({"host": "h", "pid": 1, "interval": 3600, "seen": now}))
+    set_ranking(pg, 1300)
+    doc = status()
+    assert doc["schedule"]["interval_s"] == 3600 and doc["schedule"]["next_slot"] % 3600 == 0
+    assert doc["ranking"]["stale"] is False
+
+
 def test_a_slot_that_is_late_is_called_so(redis_server, ctl, status):
     redis_server.client().hset("aion2:beat:last", "batch", now_s(redis_server) - 5000)
     assert status()["schedule"]["late"] is True
@@ -207,6 +218,14 @@ def test_postgresql_down(env, redis_server, ctl, status):
     text = ctl("status")
     assert text.returncode == 69 and "DOWN" in text.stdout and "aion2@h1" in text.stdout
     assert "hidden" not in text.stdout + json.dumps(doc)
+
+
+def test_postgresql_hangs(pg, status):
+    os.kill(pg.cluster.proc.pid, signal.SIGSTOP)
+    try:
+        assert status(code=69)["postgresql"]["reachable"] is False
+    finally:
+        os.kill(pg.cluster.proc.pid, signal.SIGCONT)
 
 
 def test_both_down(env, redis_server, ctl):
