@@ -31,6 +31,8 @@ struct probe {
     const char *name; /* of the member that read_count fills in */
 };
 
+/* Whole numbers up to here are exact in JSON's doubles: 2^53. */
+#define EXACT_MAX INT64_C(9007199254740992)
 /* A beat renews its entry every 5 s. */
 #define BEAT_SILENT_S 15
 
@@ -68,10 +70,10 @@ static void read_count(const struct probe *p, const redisReply *r, struct view *
 
 static void read_next_delayed(const struct probe *p, const redisReply *r, struct view *v)
 {
-    double due_ms;
+    double due_ms =
+        r->elements == 2 && is_text(r->element[1]) ? strtod(r->element[1]->str, NULL) : -1;
 
-    if (r->elements == 2 && is_text(r->element[1])) {
-        due_ms = strtod(r->element[1]->str, NULL);
+    if (due_ms >= 0 && due_ms < EXACT_MAX) {
         status_add_i64(v->queue, p->name, (int64_t)(due_ms / 1000) - v->now_us / 1000000);
     }
 }
@@ -83,7 +85,7 @@ static void read_counters(const struct probe *p, const redisReply *r, struct vie
 
     for (size_t i = 0; i + 1 < r->elements; i += 2) {
         if (is_text(r->element[i]) && is_text(r->element[i + 1]) &&
-            text_to_i64(r->element[i + 1]->str, INT64_MIN, INT64_MAX, &n)) {
+            text_to_i64(r->element[i + 1]->str, -EXACT_MAX, EXACT_MAX, &n)) {
             status_add_i64(counters, r->element[i]->str, n);
         }
     }

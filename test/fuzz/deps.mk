@@ -5,3 +5,4 @@ FUZZ_DEPS_payload := worker/payload.c worker/number.c
 FUZZ_DEPS_pgcopy  := worker/pgcopy.c
 FUZZ_DEPS_image := api/image.c
 FUZZ_DEPS_query := api/query.c api/negotiate.c
+FUZZ_DEPS_term := ctl/term.c

@@ -3,6 +3,8 @@
 import base64
 import itertools
 import json
+import os
+import random
 import signal
 import threading
 import time
@@ -388,6 +390,39 @@ def test_a_broken_list_of_beats_does_not_stop_the_slots(redis_server, spawn):
     beat = spawn("aion2-beat", beat_env(redis_server, 1))
     wait_for(lambda: len(messages(redis_server)) >= 3, 30, "three slots")
     assert "event=beat.not_shown" in beat.log()
+
+
+@pytest.mark.soak
+def test_storm(redis_kept, spawn):
+    """Beats and Redis are killed, stopped and hung at random; what was sent stays right."""
+    seed = int(os.environ.get("AION2_SEED", time.time_ns() % 10**9))
+    print(f"AION2_SEED={seed}")
+    rng = random.Random(seed)
+    beats = [spawn("aion2-beat", beat_env(redis_kept, rng.choice([1, 1, 2]))) for _ in range(4)]
+    until = time.monotonic() + float(os.environ.get("AION2_SOAK_SECONDS", "60"))
+    while time.monotonic() < until:
+        what = rng.random()
+        if what < 0.7:
+            beat = rng.choice(beats)
+            beat.kill() if rng.random() < 0.5 else beat.stop()
+            beat.start()
+        elif what < 0.85:
+            redis_kept.kill()
+            time.sleep(rng.uniform(0, 1.5))
+            redis_kept.start()
+        else:
+            redis_kept.pause()
+            time.sleep(rng.uniform(0, 3))
+            redis_kept.resume()
+        time.sleep(rng.uniform(0, 0.4))
+    settled = len(messages(redis_kept))
+    wait_for(lambda: len(messages(redis_kept)) >= settled + 2, 60, "two slots after the storm")
+    assert [b.stop() for b in beats] == [0] * 4
+    sent, told = slots(redis_kept), ledger(redis_kept)
+    assert sent == sorted(set(sent))
+    assert [e["slot"] for e in told] == sent
+    assert len({e["id"] for e in told}) == len(told)
+    assert int(redis_kept.client().hget("aion2:counters", "sent:batch")) == len(sent)
 
 
 # ------------------------------------------------------------------------- coming, going, health

@@ -251,6 +251,8 @@ def test_keys_of_the_wrong_kind_or_content_do_not_hide_the_rest(redis_server, st
         r.set(key, "wrong kind")
     r.hset("aion2:beats", mapping={"bad-1": b"\xff\xfe", "bad-2": "[]", b"\xff": "{}", "bad-3": ""})
     r.hset("aion2:beat:last", "batch", "soon")
+    r.delete("aion2:delayed")
+    r.zadd("aion2:delayed", {"never": float("inf")})
     r.lpush("aion2:beat:ledger:batch", b"\x00not JSON")
     r.set("aion2:worker:boot-1", "[1, 2]")
     r.set("aion2:worker:boot-2", '{"boot": 7, "running": {"id": 1}, "children": "many"}')
@@ -259,6 +261,7 @@ def test_keys_of_the_wrong_kind_or_content_do_not_hide_the_rest(redis_server, st
     assert {b["boot"] for b in doc["beats"]} == {"beat-1", "beat-2"}
     assert {w["boot"] for w in doc["workers"]} == {"boot-1", "boot-2"}
     assert "last_slot" not in doc["schedule"]
+    assert doc["queue"]["delayed"] == 1 and "delayed_next_in_s" not in doc["queue"]
 
 
 # ------------------------------------------------------------------------------------ how it looks
