@@ -185,10 +185,14 @@ def score_servers(readable):
     return entries, averages, samples
 
 
-def run(characters, previous=None, scored_at=None):
-    """One run over all characters; previous: the Board before. None when there is no data."""
-    with_payload = [c for c in characters if c.payload is not None]
-    if not with_payload:
+def run(characters, previous=None, scored_at=None, failed_servers=()):
+    """One run over all characters; previous: the Board before. None when there is no data.
+
+    failed_servers: those whose data cannot be read; `failed` does not hold their characters.
+    """
+    with_payload = [c for c in characters
+                    if c.payload is not None and c.server not in failed_servers]
+    if not with_payload and not failed_servers:
         return None
     before = {e.id: e for e in previous.entries} if previous else {}
     readable, failed, kept = [], [], []
@@ -209,5 +213,8 @@ def run(characters, previous=None, scored_at=None):
     for e in entries:
         e.scored_at = scored_at
     entries += kept
+    here = {e.id for e in entries}
+    entries += [dataclasses.replace(e) for e in before.values()
+                if e.server in failed_servers and e.id not in here]
     place(entries)
     return Board(entries, averages, samples, sorted(failed), len(readable))
