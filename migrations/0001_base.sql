@@ -122,6 +122,8 @@ CREATE TABLE ranking_snapshots (
     top_list     jsonb       NOT NULL,
     PRIMARY KEY (run_id, server)
 );
+-- Compressing would cost a small batch more time than all its scoring.
+ALTER TABLE ranking_snapshots ALTER COLUMN top_list SET STORAGE EXTERNAL;
 
 -- The full ranking, a partition ranking_entries_<run_id> per generation. name, class, level and
 -- power are what the run read. rank is over everybody, the others within server, class or both.

@@ -119,7 +119,6 @@ cJSON *batch_task(const struct task_request *req, struct err *e)
     }
     if (b.published) {
         log_done(&b, seconds_since(start));
-        batch_prune(&b);
     }
     fini(&b);
     return result;

@@ -11,4 +11,7 @@
  */
 cJSON *batch_task(const struct task_request *req, struct err *e);
 
+/* Drops generations and records that are past their time. Failures are logged, never more. */
+void batch_after(const struct settings *s);
+
 #endif

@@ -53,7 +53,7 @@ bool batch_snapshot(struct batch *b, struct err *e);
 /* Notes that the attempt failed, when the run is still ours; on a new connection if needed. */
 void batch_note_failure(struct batch *b, const struct err *why);
 /* A new session like the main one, with our settings. */
-PGconn *batch_open_session(const struct batch *b, struct err *e) MUST_CHECK;
+PGconn *batch_open_session(const struct settings *s, struct err *e) MUST_CHECK;
 /* {"status":...,"processed":n,...,"timestamp":...}; NULL when memory is out. */
 cJSON *batch_make_result(const struct batch *b, const char *status) MUST_CHECK;
 /* Writes state, counts, phases and result into the run's row; fails when it is not ours any more.
@@ -84,8 +84,5 @@ bool batch_score(struct batch *b, struct err *e);
 bool batch_write(struct batch *b, struct err *e);
 bool batch_index(struct batch *b, struct err *e);
 bool batch_publish(struct batch *b, struct err *e);
-
-/* batch_prune.c: drops what is past its time. Failures are logged, never more. */
-void batch_prune(struct batch *b);
 
 #endif

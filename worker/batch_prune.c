@@ -29,29 +29,29 @@ static const char *const STATEMENTS[] = {
     " OFFSET " RUNS_KEPT " LIMIT 1) AND state <> 'running'"
     " AND NOT EXISTS (SELECT FROM ranking_state AS s WHERE r.id IN (s.run_id, s.previous_run_id))",
 
-    /* A worker died and its task never came back: whoever runs has the lock, and that is us. */
+    /* A worker died and its task never came back; a run that lives has less time (hard limit). */
     "UPDATE batch_runs SET state = 'failed', finished_at = clock_timestamp(),"
     " error = 'the worker ended without a word'"
-    " WHERE state = 'running' AND started_at < now() - interval '1 hour'",
+    " WHERE state = 'running' AND started_at < now() - interval '2 hours'",
 
     /* The lists are rewritten whole by each run; do not wait for autovacuum to notice. */
     "VACUUM (SKIP_LOCKED) ranking_snapshots, batch_failures",
 };
 
-static void drop_generation(struct batch *b, const char *id)
+static void drop_generation(PGconn *c, const char *id)
 {
     char sql[128];
     struct err e;
 
     snprintf(sql, sizeof sql, "DROP TABLE ranking_entries_%s", id);
-    if (pg_run(b->main, sql, &e)) {
+    if (pg_run(c, sql, &e)) {
         log_debug("batch.dropped", "generation=%s", id);
         return;
     }
     log_info("batch.not_dropped", "generation=%s text=%s", id, LOGQ(e.text));
 }
 
-static void drop_generations(struct batch *b)
+static void drop_generations(PGconn *c)
 {
     char most[16];
     const char *values[] = {most};
@@ -59,30 +59,39 @@ static void drop_generations(struct batch *b)
     PGresult *r;
 
     snprintf(most, sizeof most, "%d", DROPS_AT_ONCE);
-    r = pg_exec_params(b->main, OLD_GENERATIONS_SQL, 1, values, &e);
+    r = pg_exec_params(c, OLD_GENERATIONS_SQL, 1, values, &e);
     if (!r) {
         log_warn("batch.prune", "text=%s", LOGQ(e.text));
         return;
     }
     for (int i = 0; i < PQntuples(r); i++) {
-        drop_generation(b, PQgetvalue(r, i, 0));
+        drop_generation(c, PQgetvalue(r, i, 0));
     }
     PQclear(r);
 }
 
-void batch_prune(struct batch *b)
+static void prune(PGconn *c)
 {
     struct err e;
 
-    /* A drop locks the parent table: whoever wants to read meanwhile waits this long at most. */
-    if (!pg_run(b->main, "SET lock_timeout = '100ms'; SET statement_timeout = '60s'", &e)) {
-        log_warn("batch.prune", "text=%s", LOGQ(e.text));
-        return;
-    }
-    drop_generations(b);
+    drop_generations(c);
     for (size_t i = 0; i < ARRAY_LEN(STATEMENTS); i++) {
-        if (!pg_run(b->main, STATEMENTS[i], &e)) {
+        if (!pg_run(c, STATEMENTS[i], &e)) {
             log_warn("batch.prune", "text=%s", LOGQ(e.text));
         }
     }
+}
+
+void batch_after(const struct settings *s)
+{
+    struct err e;
+    PGconn *c = batch_open_session(s, &e);
+
+    /* A drop locks the parent table: whoever wants to read meanwhile waits this long at most. */
+    if (c && pg_run(c, "SET lock_timeout = '100ms'; SET statement_timeout = '20s'", &e)) {
+        prune(c);
+    } else {
+        log_warn("batch.prune", "text=%s", LOGQ(e.text));
+    }
+    PQfinish(c);
 }

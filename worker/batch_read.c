@@ -68,7 +68,7 @@ bool batch_begin_reader(const struct batch *b, PGconn *c, struct err *e)
 
 PGconn *batch_open_reader(const struct batch *b, struct err *e)
 {
-    PGconn *c = batch_open_session(b, e);
+    PGconn *c = batch_open_session(b->req->settings, e);
 
     if (c && !batch_begin_reader(b, c, e)) {
         PQfinish(c);

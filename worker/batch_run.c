@@ -23,9 +23,9 @@ static const char SESSION_SQL[] =
     "SET idle_in_transaction_session_timeout = '30min';"
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
 
-PGconn *batch_open_session(const struct batch *b, struct err *e)
+PGconn *batch_open_session(const struct settings *s, struct err *e)
 {
-    PGconn *c = pg_connect(b->req->settings->database_url, "aion2-worker batch", e);
+    PGconn *c = pg_connect(s->database_url, "aion2-worker batch", e);
     struct err ignored;
 
     if (c && !pg_run(c, SESSION_SQL, e)) {
@@ -40,7 +40,7 @@ PGconn *batch_open_session(const struct batch *b, struct err *e)
 
 bool batch_connect(struct batch *b, struct err *e)
 {
-    b->main = batch_open_session(b, e);
+    b->main = batch_open_session(b->req->settings, e);
     return b->main && schema_check(b->main, e);
 }
 
@@ -154,7 +154,10 @@ bool batch_claim(struct batch *b, struct err *e)
     bool inserted = false;
 
     uuid_random(b->owner);
-    if (!pg_run(b->main, "BEGIN ISOLATION LEVEL READ COMMITTED", e) ||
+    /* Not flushed: were the claim lost in a crash of the server, so would be all that follows it.
+     */
+    if (!pg_run(b->main, "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off",
+                e) ||
         !insert_row(b, &inserted, e) || (!inserted && !take_existing_row(b, e)) ||
         !pg_run(b->main, "COMMIT", e)) {
         return false;
@@ -366,7 +369,7 @@ void batch_note_failure(struct batch *b, const struct err *why)
         return;
     }
     PQfinish(b->main);
-    b->main = batch_open_session(b, &e);
+    b->main = batch_open_session(b->req->settings, &e);
     if (!b->main || !write_failure(b, b->main, why, &e)) {
         log_warn("batch.note", "run=%" PRId64 " text=%s", b->run_id, LOGQ(e.text));
     }

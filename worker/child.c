@@ -116,10 +116,16 @@ char *child_answer(const cJSON *result, const struct err *e)
     return failure(&big);
 }
 
-static cJSON *run_task(const struct settings *s, const cJSON *job, struct err *e)
+static const struct task *task_of(const struct settings *s, const cJSON *job)
 {
     const char *name = json_get_str(job, "task");
-    const struct task *task = name ? task_find(name, s) : NULL;
+
+    return name ? task_find(name, s) : NULL;
+}
+
+static cJSON *run_task(const struct settings *s, const cJSON *job, struct err *e)
+{
+    const struct task *task = task_of(s, job);
     int64_t retries = 0, slot = -1;
     struct task_request req = {.id = json_get_str(job, "id"),
                                .worker = json_get_str(job, "worker"),
@@ -143,6 +149,7 @@ static bool serve_one(const struct settings *s)
     struct err e = {.cls = ERR_PERMANENT, .type = "RuntimeError"};
     size_t len;
     char *text = read_frame(&len);
+    const struct task *task;
     cJSON *job, *result;
     bool ok;
 
@@ -151,13 +158,17 @@ static bool serve_one(const struct settings *s)
     }
     job = json_parse(text, len, &e);
     free(text);
+    task = job ? task_of(s, job) : NULL;
     result = job ? run_task(s, job, &e) : NULL;
     cJSON_Delete(job);
     text = child_answer(result, &e);
     cJSON_Delete(result);
     ok = text && write_frame(text);
     free(text);
-    return ok;
+    if (ok && task && task->after) {
+        task->after(s);
+    }
+    return ok && write_frame(CHILD_READY);
 }
 
 int child_main(const struct settings *s, int64_t supervisor_pid)

@@ -8,9 +8,11 @@
  * The inside of a child process. Frames on a socket pair, both ways: 4 bytes of length, little
  * endian, and JSON.
  *   down  {"id","task","worker","args","kwargs","retries","slot"}
- *   up    {"ok":true,"result":...} or {"ok":false,"class":"retryable","type":"...","text":"..."}
+ *   up    {"ok":true,"result":...} or {"ok":false,"class":"retryable","type":"...","text":"..."},
+ *         and CHILD_READY when what the task left for afterwards is done, too
  */
 #define CHILD_FD         3
+#define CHILD_READY      "{}"
 #define CHILD_FRAME_MAX  (64 * MIB)
 #define CHILD_RESULT_MAX (16 * MIB)
 

@@ -27,7 +27,8 @@ struct child {
     struct event *limit;
     struct event *respawn;
     pid_t pid;
-    uint64_t job; /* 0: none */
+    uint64_t job;  /* 0: none */
+    bool settling; /* it has answered and is not ready for the next job yet */
     int respawn_ms;
     bool proven; /* it has answered once: its death is not a failure to start */
     bool killed; /* by us: it gets no further job */
@@ -57,7 +58,7 @@ static void kill_child(struct child *c)
 
 static bool is_free(const struct child *c)
 {
-    return c->io && !c->killed && c->job == 0;
+    return c->io && !c->killed && c->job == 0 && !c->settling;
 }
 
 static void report(struct child *c, const struct pool_outcome *outcome)
@@ -105,15 +106,40 @@ static void take_answer(struct child *c)
     done.frame = (const char *)evbuffer_pullup(in, (ssize_t)len);
     c->proven = true;
     c->respawn_ms = RESPAWN_MIN_MS;
+    c->settling = true;
     report(c, &done);
+    arm_ms(c->limit, TASK_AFTER_LIMIT_S * 1000);
     evbuffer_drain(in, (size_t)len);
+}
+
+/* It has answered earlier; any further frame says that it is ready. */
+static void take_ready(struct child *c)
+{
+    struct evbuffer *in = bufferevent_get_input(c->io);
+    int64_t len = frame_length(in);
+
+    if (len == -1 || c->killed) {
+        return;
+    }
+    if (len == -2) {
+        kill_child(c);
+        return;
+    }
+    evbuffer_drain(in, HEAD_BYTES + (size_t)len);
+    c->settling = false;
+    event_del(c->limit);
 }
 
 static void on_readable(UNUSED struct bufferevent *io, void *arg)
 {
     struct child *c = arg;
 
-    take_answer(c);
+    if (!c->settling) {
+        take_answer(c);
+    }
+    if (c->settling) {
+        take_ready(c); /* it may have come with the answer */
+    }
     if (is_free(c)) {
         c->pool->cf.on_free(c->pool->cf.ctx);
     }
@@ -145,7 +171,7 @@ static void read_last_words(struct child *c)
     evbuffer_unfreeze(in, 0); /* a bufferevent keeps it closed for others */
     while (evbuffer_get_length(in) <= CHILD_FRAME_MAX && evbuffer_read(in, fd, -1) > 0) {
     }
-    if (c->job && frame_length(in) >= 0) {
+    if (c->job && !c->settling && frame_length(in) >= 0) {
         take_answer(c);
     }
 }
@@ -244,7 +270,7 @@ static bool start_child(struct child *c)
 static void spawn(struct child *c)
 {
     c->job = 0;
-    c->proven = c->killed = c->over_limit = false;
+    c->proven = c->killed = c->over_limit = c->settling = false;
     if (!start_child(c)) {
         arm_ms(c->respawn, RESPAWN_MAX_MS);
         return;

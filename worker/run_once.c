@@ -17,6 +17,7 @@ static int print_result(const cJSON *result)
         return EXIT_FAILED;
     }
     puts(text);
+    fflush(stdout); /* what comes after the answer may take a while */
     free(text);
     return EXIT_DONE;
 }
@@ -48,6 +49,9 @@ int run_once(const struct settings *s, const char *task_name, const char *id, in
         code = EXIT_FAILED;
     }
     cJSON_Delete(result);
+    if (task->after) {
+        task->after(s);
+    }
     cJSON_Delete((cJSON *)(uintptr_t)req.args);
     cJSON_Delete((cJSON *)(uintptr_t)req.kwargs);
     return code;

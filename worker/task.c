@@ -8,7 +8,7 @@
 #include "worker/test_tasks.h"
 
 static const struct task TASKS[] = {
-    {TASK_BATCH, batch_task, .max_retries = 3, .hard_limit_s = 3600},
+    {TASK_BATCH, batch_task, .after = batch_after, .max_retries = 3, .hard_limit_s = 3600},
 };
 
 static const struct task TEST_TASKS[] = {

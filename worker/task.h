@@ -25,11 +25,19 @@ struct task_request {
 /* Returns the result (owned by the caller), or NULL with *e saying whether a retry makes sense. */
 typedef cJSON *(*task_fn)(const struct task_request *req, struct err *e);
 
+/*
+ * What a task leaves for after its answer is out (the caller does not wait for it). Runs in the
+ * same child, whatever the outcome was; it has TASK_AFTER_LIMIT_S, then the child is replaced.
+ */
+#define TASK_AFTER_LIMIT_S 120
+typedef void (*task_after_fn)(const struct settings *s);
+
 struct task {
     const char *name;
     task_fn run;
-    int max_retries;  /* 3: four attempts in all; when: retry.h */
-    int hard_limit_s; /* then the child is killed; 0: no limit */
+    task_after_fn after; /* or NULL */
+    int max_retries;     /* 3: four attempts in all; when: retry.h */
+    int hard_limit_s;    /* then the child is killed; 0: no limit */
 };
 
 /* NULL when there is no such task. Test tasks exist only with TEST_TASKS. */
