@@ -13,18 +13,18 @@
  */
 static const char BY_INDEX_SQL[] = "SET enable_seqscan = off; SET enable_bitmapscan = off";
 
-/* Jumps from server to server along the index. */
-static const char SERVERS_SQL[] =
-    "WITH RECURSIVE s (server) AS ("
-    " (SELECT server FROM characters ORDER BY server LIMIT 1)"
-    " UNION ALL"
-    " SELECT (SELECT c.server FROM characters AS c WHERE c.server > s.server"
-    "         ORDER BY c.server LIMIT 1)"
-    " FROM s WHERE s.server IS NOT NULL)"
-    "SELECT server FROM s WHERE server IS NOT NULL";
+/* Jumps to the next server along the index. */
+static const char NEXT_SQL[] =
+    "SELECT server FROM characters WHERE server > $1 ORDER BY server LIMIT 1";
+
+/* The same by the boards that are live. $2: their run. */
+static const char NEXT_KNOWN_SQL[] = "SELECT server FROM ranking_snapshots WHERE server > $1"
+                                     " AND run_id = $2 AND server <> 'all' ORDER BY server LIMIT 1";
 
 static const char COUNT_SQL[] =
     "SELECT count(*) FROM characters WHERE server = $1 AND stats_payload IS NOT NULL";
+
+#define SERVER_NAME_SIZE 264 /* varchar(64) in UTF-8 and its NUL */
 
 struct salvage {
     struct batch *b;
@@ -99,12 +99,14 @@ static bool fail_server(struct salvage *s, const char *server, const struct err 
     return counted || begin_again(s, e);
 }
 
-static bool salvage_server(struct salvage *s, const char *server, struct err *e)
+/* *failed: it could not be read, and that has been noted. */
+static bool salvage_server(struct salvage *s, const char *server, bool *failed, struct err *e)
 {
     struct population_mark mark = population_mark(&s->b->people);
     char sqlstate[SQLSTATE_SIZE];
     struct err why;
 
+    *failed = false;
     if (read_server(s, server, sqlstate, &why)) {
         return true;
     }
@@ -112,20 +114,81 @@ static bool salvage_server(struct salvage *s, const char *server, struct err *e)
         *e = why;
         return false;
     }
+    *failed = true;
     population_rollback(&s->b->people, &mark);
     return fail_server(s, server, &why, e);
 }
 
+/* A name, or "" when there is none. */
+static bool take_name(const PGresult *r, char name[SERVER_NAME_SIZE])
+{
+    return text_copy(name, SERVER_NAME_SIZE, PQntuples(r) > 0 ? PQgetvalue(r, 0, 0) : "");
+}
+
+/* Nothing after `name` can be listed, so it is a server we know: the one whose rows are damaged. */
+static bool next_known_server(struct salvage *s, char name[SERVER_NAME_SIZE], struct err *e)
+{
+    struct err why = *e;
+    char live[24];
+    const char *values[] = {name, live};
+    PGresult *r;
+    bool ok;
+
+    snprintf(live, sizeof live, "%" PRId64, s->b->live_run_id);
+    if (!begin_again(s, e)) {
+        return false;
+    }
+    r = pg_exec_params(s->c, NEXT_KNOWN_SQL, ARRAY_LEN(values), values, e);
+    ok = r && take_name(r, name);
+    PQclear(r);
+    if (ok && name[0] == '\0') {
+        *e = why;
+        return false;
+    }
+    return ok;
+}
+
+/* The server after `name`, "" after the last. *sure: it was found among the characters. */
+static bool next_server(struct salvage *s, char name[SERVER_NAME_SIZE], bool *sure, struct err *e)
+{
+    const char *values[] = {name};
+    PGresult *r = PQexecParams(s->c, NEXT_SQL, 1, NULL, values, NULL, NULL, 0);
+    bool ok = false;
+
+    *sure = PQresultStatus(r) == PGRES_TUPLES_OK;
+    if (*sure) {
+        ok = take_name(r, name);
+    } else {
+        pg_error(s->c, r, e);
+        ok = r && batch_is_data_error(PQresultErrorField(r, PG_DIAG_SQLSTATE)) &&
+             next_known_server(s, name, e);
+    }
+    PQclear(r);
+    return ok;
+}
+
 static bool salvage_all(struct salvage *s, struct err *e)
 {
-    PGresult *servers = pg_exec(s->c, SERVERS_SQL, e);
-    bool ok = servers != NULL;
+    char server[SERVER_NAME_SIZE] = "";
 
-    for (int i = 0; ok && i < PQntuples(servers); i++) {
-        ok = salvage_server(s, PQgetvalue(servers, i, 0), e);
+    for (;;) {
+        bool sure;
+        bool failed;
+
+        if (!next_server(s, server, &sure, e)) {
+            return false;
+        }
+        if (server[0] == '\0') {
+            return true;
+        }
+        if (!salvage_server(s, server, &failed, e)) {
+            return false;
+        }
+        if (!sure && !failed) {
+            return err_set(e, ERR_PERMANENT, "DataError",
+                           "a server before %s is damaged and cannot even be listed", server);
+        }
     }
-    PQclear(servers);
-    return ok;
 }
 
 bool batch_salvage(struct batch *b, struct err *e)
