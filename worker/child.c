@@ -173,11 +173,6 @@ static bool serve_one(const struct settings *s)
 
 int child_main(const struct settings *s, int64_t supervisor_pid)
 {
-    /* The supervisor decides when we end; a terminal's or service manager's signal to the whole
-     * group must not end a task that has time left. */
-    signal(SIGINT, SIG_IGN);
-    signal(SIGTERM, SIG_IGN);
-    signal(SIGHUP, SIG_IGN);
     signal(SIGPIPE, SIG_IGN);
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != (pid_t)supervisor_pid) {
         return 1; /* it died before we could ask to die with it */

@@ -216,24 +216,30 @@ static void on_sigchld(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
     }
 }
 
-/* Our own program again, the socket as CHILD_FD, every signal as it was by default. */
+/*
+ * Our own program again, the socket as CHILD_FD. The signals that mean "stop" are blocked from its
+ * first moment on: Ctrl-C reaches the whole process group, and only the supervisor decides.
+ */
 static int exec_child(int sock, pid_t *pid)
 {
     char parent[16];
     char *argv[] = {(char[]){"aion2-worker"}, (char[]){"--child"}, parent, NULL};
     posix_spawn_file_actions_t fa;
     posix_spawnattr_t at;
-    sigset_t all, none;
+    sigset_t all, stops;
     int rc;
 
     snprintf(parent, sizeof parent, "%d", (int)getpid());
     sigfillset(&all);
-    sigemptyset(&none);
+    sigemptyset(&stops);
+    sigaddset(&stops, SIGINT);
+    sigaddset(&stops, SIGTERM);
+    sigaddset(&stops, SIGHUP);
     posix_spawn_file_actions_init(&fa);
     posix_spawnattr_init(&at);
     posix_spawn_file_actions_adddup2(&fa, sock, CHILD_FD);
     posix_spawnattr_setsigdefault(&at, &all);
-    posix_spawnattr_setsigmask(&at, &none);
+    posix_spawnattr_setsigmask(&at, &stops);
     posix_spawnattr_setflags(&at, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
     rc = posix_spawn(pid, "/proc/self/exe", &fa, &at, argv, environ);
     posix_spawnattr_destroy(&at);
