@@ -138,9 +138,6 @@ static void come_up(struct rdsa *c)
 {
     c->up = true;
     c->up_since_ms = clock_mono_ms();
-    log_event(c->cf.quiet || !c->told_down ? LOG_DEBUG : LOG_INFO, "redis.up", "role=%s",
-              c->cf.role);
-    c->told_down = false;
     c->cf.on_up(c->cf.ctx);
 }
 
@@ -151,6 +148,16 @@ static void setup_step_done(struct rdsa *c, const struct op *op, const redisRepl
     }
     if (--c->setup_left == 0) {
         come_up(c);
+    }
+}
+
+/* A server that is loading or read-only lets us in and refuses the first real command; so only a
+ * good answer to one is news. */
+static void tell_up(struct rdsa *c)
+{
+    if (c->told_down) {
+        log_event(c->cf.quiet ? LOG_DEBUG : LOG_INFO, "redis.up", "role=%s", c->cf.role);
+        c->told_down = false;
     }
 }
 
@@ -168,6 +175,9 @@ static void on_reply(UNUSED redisAsyncContext *ac, void *reply, void *privdata)
         r = NULL;
     }
     if (op->fn) {
+        if (r) {
+            tell_up(c);
+        }
         op->fn(op->ctx, op->number, r);
     } else if (r && op->setup && c->ac == ac) {
         setup_step_done(c, op, r);

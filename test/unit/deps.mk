@@ -14,3 +14,5 @@ TEST_DEPS_score   := worker/score.o worker/order.o worker/population.o worker/na
 TEST_DEPS_term := ctl/term.o
 TEST_DEPS_image := api/image.o api/image_build.o api/image_file.o api/image_load.o
 TEST_DEPS_query := api/query.o api/negotiate.o
+# The task table knows every task, so all of the worker but its main().
+TEST_DEPS_job := $(patsubst %.c,%.o,$(filter-out worker/main.c,$(wildcard worker/*.c)))
