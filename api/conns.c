@@ -76,7 +76,8 @@ struct bufferevent *conns_make(struct event_base *base, void *arg)
     struct bufferevent *bev;
     struct conn *conn;
 
-    if (conns_full(c)) {
+    /* Before the new one is in the list: it has no callbacks yet and would look dropped. */
+    if (c->count + 1 >= c->limit) {
         conns_sweep(c);
     }
     /*

@@ -20,7 +20,6 @@
 
 #define LISTEN_BACKLOG 1024
 #define TICK_S         1
-#define DRAIN_MIN_MS   100 /* requests on their way when the stop came are still answered */
 #define METHODS_ALL    0xffff
 
 bool loop_is_stale(const struct loop *l)
@@ -117,8 +116,22 @@ static void on_stop(evutil_socket_t fd, short what, void *arg)
     }
     l->draining = true;
     l->drain_until_ms = clock_mono_ms() + LOOP_DRAIN_MS;
-    evconnlistener_disable(listener_of(l));
-    set_tick(l, DRAIN_MIN_MS);
+    set_tick(l, LOOP_WAIT_TICK_MS);
+}
+
+/*
+ * First the listener goes: until then it accepted whoever was in its queue, whom closing it would
+ * have cut off. Then, a tick later at the earliest, the loop ends when nothing is left to answer.
+ */
+static void drain(struct loop *l)
+{
+    if (l->bound) {
+        evhttp_del_accept_socket(l->http, l->bound);
+        l->bound = NULL;
+    } else if ((pgpool_pending(l->pg) == 0 && !conns_busy(l->conns)) ||
+               clock_mono_ms() >= l->drain_until_ms) {
+        event_base_loopbreak(l->base);
+    }
 }
 
 static void on_tick(evutil_socket_t fd, short what, void *arg)
@@ -130,11 +143,7 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     set_date(l);
     conns_sweep(l->conns);
     if (l->draining) {
-        bool busy = pgpool_pending(l->pg) > 0 || conns_busy(l->conns);
-
-        if (!busy || clock_mono_ms() >= l->drain_until_ms) {
-            event_base_loopbreak(l->base);
-        }
+        drain(l);
     } else if (l->paused && !conns_full(l->conns)) {
         l->paused = false;
         evconnlistener_enable(listener_of(l));

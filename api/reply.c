@@ -39,7 +39,6 @@ static const char *reason_of(int status)
         {431, "Request Header Fields Too Large"},
         {501, "Not Implemented"},
         {503, "Service Unavailable"},
-        {505, "HTTP Version Not Supported"},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(REASONS); i++) {
@@ -198,7 +197,7 @@ void evhttp_send_error(struct evhttp_request *http, int error, const char *reaso
     struct request rq = {.http = http, .head = http->type == EVHTTP_REQ_HEAD};
 
     (void)reason;
-    if (http->major == 0) { /* it did not come as far as the version; ours goes into the answer */
+    if (http->major != 1) { /* none was read, or a strange one; evhttp puts it into the answer */
         http->major = 1;
         http->minor = 1;
     }

@@ -48,9 +48,7 @@ static bool refuse_protocol(const struct request *rq)
         return true;
     }
     if (http->major != 1) {
-        http->major = 1;
-        http->minor = 1;
-        reply_problem(rq, 505, NULL, "This service speaks HTTP/1.1.");
+        evhttp_send_error(http, 400, NULL);
         return true;
     }
     /* evhttp would take the body of a GET for the next request: a way past a proxy's checks. */
@@ -60,7 +58,7 @@ static bool refuse_protocol(const struct request *rq)
         return true;
     }
     if (http->minor >= 1 && !header(http, "Host")) {
-        reply_problem(rq, 400, NULL, "An HTTP/1.1 request needs a Host header.");
+        reply_problem(rq, 400, NULL, "A request needs a Host header.");
         return true;
     }
     return false;
