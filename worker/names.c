@@ -110,7 +110,7 @@ static bool reserve(struct names *n, size_t len)
         n->refs = refs;
         n->refs_cap = cap;
     }
-    if (n->text_cap - n->text_len < len) {
+    if (!n->text || n->text_cap - n->text_len < len) { /* also for a first name of no bytes */
         size_t cap = (n->text_cap ? n->text_cap * 2 : TEXT_FIRST) + len;
         char *text = mem_try_resize(n->text, cap, 1);
 

@@ -26,11 +26,8 @@ int run_once(const struct settings *s, const char *task_name, const char *id, in
 {
     const struct task *task = task_find(task_name, s);
     char random_id[UUID_SIZE];
-    struct task_request req = {.worker = "aion2-worker --run",
-                               .slot_unix_s = slot_unix_s,
-                               .settings = s,
-                               .args = cJSON_CreateArray(),
-                               .kwargs = cJSON_CreateObject()};
+    struct task_request req = {
+        .worker = "aion2-worker --run", .slot_unix_s = slot_unix_s, .settings = s};
     struct err e = {0};
     cJSON *result;
     int code;
@@ -39,6 +36,8 @@ int run_once(const struct settings *s, const char *task_name, const char *id, in
         fprintf(stderr, "aion2-worker: no task is called %s\n", task_name);
         return EXIT_BAD_USAGE;
     }
+    req.args = cJSON_CreateArray();
+    req.kwargs = cJSON_CreateObject();
     uuid_random(random_id);
     req.id = id ? id : random_id;
     result = task->run(&req, &e);
