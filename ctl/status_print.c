@@ -60,9 +60,7 @@ static void print_store(const struct term *t, const cJSON *doc, const char *titl
     term_text(t, TERM_DIM, TERM_COLUMNS - LABEL_WIDTH - SECOND_WIDTH, json_get_str(store, "url"));
     term_print(t, TERM_PLAIN, "\n");
     if (error) {
-        term_print(t, TERM_PLAIN, "%*s", LABEL_WIDTH, "");
-        term_text(t, TERM_RED, TERM_COLUMNS - LABEL_WIDTH, error);
-        term_print(t, TERM_PLAIN, "\n");
+        term_wrap(t, TERM_RED, LABEL_WIDTH, 3, error);
     }
 }
 
@@ -347,9 +345,7 @@ static void print_run(const struct term *t, const cJSON *run)
               term_number(text, get(run, "attempt", 1)));
     term_print(t, TERM_PLAIN, "\n");
     if (error) {
-        term_print(t, TERM_PLAIN, "%10s", "");
-        term_text(t, TERM_RED, TERM_COLUMNS - 10, error);
-        term_print(t, TERM_PLAIN, "\n");
+        term_wrap(t, TERM_RED, 10, 2, error);
     }
 }
 

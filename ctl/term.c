@@ -129,6 +129,48 @@ void term_text(const struct term *t, enum term_colour c, int max_width, const ch
     term_print(t, c, "%s", out);
 }
 
+/* Bytes of text that go on a line of `width` cells: all, or up to the last space that fits. */
+static size_t line_bytes(const char *text, int width)
+{
+    size_t n = 0, space = 0;
+    int used = 0, len;
+
+    for (; text[n]; n += (size_t)len) {
+        int w = cells(decode(text + n, &len));
+
+        if (text[n] == ' ') {
+            space = n;
+        }
+        if (used + w > width) {
+            return space > 0 ? space : n;
+        }
+        used += w;
+    }
+    return n;
+}
+
+void term_wrap(const struct term *t, enum term_colour c, int indent, int max_lines,
+               const char *text)
+{
+    char clean[TERM_TEXT_SIZE];
+    const char *rest = clean;
+
+    term_fit(clean, text, TERM_TEXT_SIZE);
+    for (int line = 1; *rest && line <= max_lines; line++) {
+        int n = (int)line_bytes(rest, TERM_COLUMNS - indent);
+
+        fprintf(t->out, "%*s", indent, "");
+        if (line == max_lines) {
+            term_text(t, c, TERM_COLUMNS - indent, rest);
+        } else {
+            term_print(t, c, "%.*s", n, rest);
+        }
+        fputc('\n', t->out);
+        rest += n;
+        rest += strspn(rest, " ");
+    }
+}
+
 const char *term_number(char buf[TERM_NUMBER_SIZE], int64_t n)
 {
     char digits[24];

@@ -34,6 +34,13 @@ void term_cell(const struct term *t, enum term_colour c, int width, const char *
 /* The same without padding, for the end of a line. */
 void term_text(const struct term *t, enum term_colour c, int max_width, const char *text);
 
+/*
+ * Text over several lines up to TERM_COLUMNS, each begun with `indent` spaces and ended with a line
+ * feed; broken at spaces. What does not fit into max_lines ends in "…".
+ */
+void term_wrap(const struct term *t, enum term_colour c, int indent, int max_lines,
+               const char *text);
+
 #define TERM_TEXT_SIZE 512
 
 /*

@@ -8,6 +8,30 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
+/* No line is wider than the terminal, and there are not more lines than allowed. */
+static void check_wrapping(const char *text, int seed)
+{
+    char *lines = NULL, line[TERM_TEXT_SIZE], fitted[TERM_TEXT_SIZE];
+    size_t len = 0;
+    FILE *out = open_memstream(&lines, &len);
+    struct term t = {.out = out};
+    int count = 0;
+
+    term_wrap(&t, TERM_PLAIN, seed % (TERM_COLUMNS - 1), 1 + seed % 4, text);
+    fclose(out);
+    for (char *p = lines; *p; p = strchr(p, '\n') + 1) {
+        MUST(strcspn(p, "\n") < sizeof line);
+        memcpy(line, p, strcspn(p, "\n"));
+        line[strcspn(p, "\n")] = '\0';
+        count++;
+        MUST(text_is_utf8(line, strlen(line)));
+        term_fit(fitted, line, TERM_COLUMNS);
+        MUST(strcmp(fitted, line) == 0);
+    }
+    MUST(count <= 1 + seed % 4);
+    free(lines);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char out[TERM_TEXT_SIZE], again[TERM_TEXT_SIZE];
@@ -22,6 +46,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* What fits is left as it is. */
     MUST(term_fit(again, out, width) == used);
     MUST(strcmp(out, again) == 0);
+    check_wrapping(text, width);
     free(text);
     return 0;
 }

@@ -181,6 +181,19 @@ def test_with_the_real_worker(env, spawn, ctl, status):
     assert f"pid {worker.pid}" in ctl("status").stdout
 
 
+def test_a_running_task_is_shown(env, spawn, ctl, status):
+    spawn("aion2-worker", {**env, "TEST_TASKS": "1"})
+    assert ctl("call", "test.sleep", "--args", "[60]", "--id", "long-nap").returncode == 0
+
+    def running():
+        return [task for w in status()["workers"] for task in w["running"]]
+
+    (task,) = wait_for(running, 30, "the running task")
+    assert (task["id"], task["task"]) == ("long-nap", "test.sleep") and 0 <= task["for_s"] < 60
+    assert status()["queue"]["held"] == 1
+    assert re.search(r"0:\d\d  test\.sleep +long-nap", ctl("status").stdout)
+
+
 # --------------------------------------------------------------------------- what is broken
 
 

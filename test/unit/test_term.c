@@ -9,6 +9,9 @@
 
 #include "ctl/term.h"
 
+#define SPACES_10 "          "
+#define SPACES_70 SPACES_10 SPACES_10 SPACES_10 SPACES_10 SPACES_10 SPACES_10 SPACES_10
+
 static void numbers_get_separators(void **state)
 {
     static const struct {
@@ -143,6 +146,38 @@ static void cells_are_padded(void **state)
     free(text);
 }
 
+static void long_text_is_wrapped(void **state)
+{
+    static const struct {
+        const char *text;
+        int indent, max_lines;
+        const char *lines;
+    } CASES[] = {
+        {"", 70, 3, ""},
+        {"one two", 70, 3, SPACES_70 "one two\n"},
+        {"one two three four", 70, 3, SPACES_70 "one two\n" SPACES_70 "three four\n"},
+        {"one two three four", 70, 1, SPACES_70 "one two t…\n"},
+        {"0123456789abc de", 70, 3, SPACES_70 "0123456789\n" SPACES_70 "abc de\n"},
+        {"0123456789 abc", 70, 3, SPACES_70 "0123456789\n" SPACES_70 "abc\n"},
+        {"가나다라마 바사", 70, 3, SPACES_70 "가나다라마\n" SPACES_70 "바사\n"},
+        {"a\nb", 70, 3, SPACES_70 "a?b\n"},
+        {"   ", 70, 3, SPACES_70 "   \n"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        char *text = NULL;
+        size_t len = 0;
+        FILE *out = open_memstream(&text, &len);
+        struct term t = {.out = out};
+
+        term_wrap(&t, TERM_PLAIN, CASES[i].indent, CASES[i].max_lines, CASES[i].text);
+        fclose(out);
+        assert_string_equal(text, CASES[i].lines);
+        free(text);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -151,6 +186,7 @@ int main(void)
         cmocka_unit_test(text_is_fitted_and_made_harmless),
         cmocka_unit_test(no_text_is_too_long),
         cmocka_unit_test(cells_are_padded),
+        cmocka_unit_test(long_text_is_wrapped),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
