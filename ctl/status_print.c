@@ -261,7 +261,9 @@ static void print_worker(const struct term *t, const cJSON *w)
         term_print(t, TERM_PLAIN, "  pid %-8" PRId64, get(w, "pid", 0));
         term_print(t, TERM_PLAIN, "  %d of %" PRId64 " children busy", cJSON_GetArraySize(running),
                    get(w, "children", 0));
-        term_print(t, TERM_YELLOW, "%s", json_get_bool(w, "stopping", false) ? "  stopping" : "");
+        if (json_get_bool(w, "stopping", false)) {
+            term_print(t, TERM_YELLOW, "  stopping");
+        }
     } else {
         term_print(t, TERM_RED, "  silent; holds %" PRId64, get(w, "held", 0));
     }
