@@ -24,6 +24,7 @@ struct beat {
     int64_t asked_s;   /* slot the script was last asked about, -1: none on this connection */
     int64_t known_s;   /* last slot that we know to be sent or noted, -1: none */
     int backoff_ms;
+    bool hidden; /* our entry cannot be renewed, and that was logged */
     char away[sizeof((struct err *)0)->text]; /* why Redis is away, as logged; "": it is not */
 };
 
@@ -136,12 +137,17 @@ static bool renew_if_due(struct beat *b, struct err *e)
     b->alive_ms = sent_us / 1000 + CLAIM_ALIVE_MS;
     if (claim_alive(b->rds, b->boot, b->cfg->schedule.interval_s, &now_us, e)) {
         set_clock(b, now_us, sent_us);
+        b->hidden = false;
         return true;
     }
-    if (e->cls != ERR_RETRYABLE) {
+    if (e->cls == ERR_RETRYABLE) {
+        return false;
+    }
+    if (!b->hidden) {
         log_warn("beat.not_shown", "error=%s", LOGQ(e->text));
     }
-    return e->cls != ERR_RETRYABLE;
+    b->hidden = true;
+    return true;
 }
 
 static void wait_for_work(const struct beat *b)
