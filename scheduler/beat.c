@@ -24,7 +24,7 @@ struct beat {
     int64_t asked_s;   /* slot the script was last asked about, -1: none on this connection */
     int64_t known_s;   /* last slot that we know to be sent or noted, -1: none */
     int backoff_ms;
-    bool hidden; /* our entry cannot be renewed, and that was logged */
+    bool hidden;                              /* our entry cannot be renewed, and that was logged */
     char away[sizeof((struct err *)0)->text]; /* why Redis is away, as logged; "": it is not */
 };
 
