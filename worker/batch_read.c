@@ -15,7 +15,6 @@
 #define CHUNKS_PER_READER 8
 #define CHUNK_BLOCKS_MIN  256
 #define SILENCE_MAX_MS    (30 * 60 * 1000) /* statement_timeout of the readers ends it earlier */
-#define SQL_MAX           640
 
 enum reader_state { READER_IDLE, READER_ASKED, READER_COPYING, READER_ENDING };
 
@@ -128,7 +127,7 @@ static bool plan_chunks(struct pool *pool, struct err *e)
 /* Gives the reader the next range, or leaves it idle when all are given out. */
 static bool ask_next(struct pool *pool, struct reader *r, struct err *e)
 {
-    char sql[SQL_MAX];
+    char sql[BATCH_SQL_MAX];
     char upper[48] = "";
     uint32_t from = pool->next_block;
 

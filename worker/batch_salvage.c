@@ -45,7 +45,7 @@ static bool set_server(PGconn *c, const char *server, struct err *e)
 static bool read_server(struct salvage *s, const char *server, char sqlstate[SQLSTATE_SIZE],
                         struct err *e)
 {
-    char sql[512];
+    char sql[BATCH_SQL_MAX];
     const struct copy_source source = {
         .sql = sql, .fields = BATCH_ROW_FIELDS, .take = batch_take_row, .ctx = s->b};
 

@@ -100,7 +100,7 @@ def test_every_bad_payload(pg):
     assert all(reason for (reason,) in pg.query("SELECT reason FROM batch_failures"))
 
 
-@pytest.mark.parametrize("size", [0, 2000], ids=["small", "large"])
+@pytest.mark.parametrize("size", [0, 2000, 20_000], ids=["small", "larger", "large"])
 def test_reasons_say_what_was_found(pg, size):
     """A large payload is cut down on its way; what is said of it stays true."""
     pad = {"pad": "x" * size} if size else {}
@@ -130,6 +130,9 @@ def test_large_payloads(pg):
         {**GOOD, "attack": [1] * 1000}, {**GOOD, "pad": pad, "hp": None},
         json.dumps(GOOD)[:-1] + f', "deep": {deep}}}',
         {**{f"k{i}": 10**300 for i in range(5000)}, **GOOD},
+        # a kilobyte that prints as megabytes, with and without more around it
+        "{" + ", ".join(f'"k{i}": 1e131000' for i in range(40)) + ', "attack": 7}',
+        "{" + ", ".join(f'"k{i}": 1e131000' for i in range(99)) + ', "attack": 7}',
     ]))
     board = check(pg, batch(pg))
     assert [stat for _, stat in board.failed] == ["attack", "", "", "attack", "hp"]
