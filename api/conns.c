@@ -16,11 +16,8 @@ struct conns {
     struct event_base *base;
     int64_t idle_ms;
     unsigned limit, count;
-    struct conn **items; /* owned, limit + CONNS_OVER places */
+    struct conn **items; /* owned, limit places */
 };
-
-/* The listener accepts a few more within the turn in which the limit is reached. */
-#define CONNS_OVER 1024
 
 struct conns *conns_new(struct event_base *base, unsigned limit, int64_t idle_ms)
 {
@@ -29,7 +26,7 @@ struct conns *conns_new(struct event_base *base, unsigned limit, int64_t idle_ms
     c->base = base;
     c->limit = limit;
     c->idle_ms = idle_ms;
-    c->items = mem_alloc((limit + CONNS_OVER) * sizeof(struct conn *));
+    c->items = mem_alloc(limit * sizeof(struct conn *));
     return c;
 }
 
@@ -85,7 +82,7 @@ struct bufferevent *conns_make(struct event_base *base, void *arg)
      * used again while the bufferevent still has events on it. evhttp shuts it down at once.
      */
     bev = bufferevent_socket_new(base, -1, BEV_OPT_CLOSE_ON_FREE);
-    if (!bev || c->count >= c->limit + CONNS_OVER) {
+    if (!bev || c->count >= c->limit) {
         return bev;
     }
     conn = mem_alloc(sizeof *conn);

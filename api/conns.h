@@ -18,7 +18,7 @@ struct conns;
 struct conns *conns_new(struct event_base *base, unsigned limit, int64_t idle_ms);
 void conns_free(struct conns *c); /* NULL is fine */
 
-/* For evhttp_set_bevcb, with the struct conns as its argument. */
+/* For evhttp's bevcb. When full, what it makes is not watched: stop accepting before that. */
 struct bufferevent *conns_make(struct event_base *base, void *arg);
 
 /* Forgets what evhttp has dropped and closes the too slow. Returns how many are left. */

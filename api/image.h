@@ -77,8 +77,7 @@ struct image_name {
 /* A view of the block. Counted: whoever holds a reference may read, the last one unmaps. */
 struct image {
     atomic_uint refs;
-    bool from_disk; /* loaded from STATE_DIR */
-    void *block;    /* owned mapping */
+    void *block; /* owned mapping */
     size_t block_bytes;
     const struct image_header *head;
     const struct image_row *rows;

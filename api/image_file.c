@@ -103,9 +103,7 @@ static struct image *map_and_check(int fd, struct err *e)
     img = image_open(block, (size_t)st.st_size, IMAGE_CHECK_ALL, e);
     if (!img) {
         munmap(block, (size_t)st.st_size);
-        return NULL;
     }
-    img->from_disk = true;
     return img;
 }
 

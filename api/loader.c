@@ -32,7 +32,8 @@ struct loader {
     int stop_fd; /* readable once the thread shall end */
     int fds[SUBSCRIBERS_MAX];
     size_t fd_count;
-    atomic_int state;   /* enum loader_state */
+    atomic_int state; /* enum loader_state */
+    atomic_bool confirmed;
     unsigned failures;  /* in a row; loader thread only */
     unsigned rand_seed; /* loader thread only */
 
@@ -45,6 +46,11 @@ struct loader {
 enum loader_state loader_state(const struct loader *l)
 {
     return (enum loader_state)atomic_load(&l->state);
+}
+
+bool loader_confirmed(const struct loader *l)
+{
+    return atomic_load(&l->confirmed);
 }
 
 struct image *loader_image(struct loader *l)
@@ -87,6 +93,9 @@ static void set_state(struct loader *l, enum loader_state state)
 {
     static const char *const NAMES[] = {"unknown", "empty", "live", "detached"};
 
+    if (state == LOADER_LIVE) {
+        atomic_store(&l->confirmed, true);
+    }
     if (atomic_exchange(&l->state, (int)state) != (int)state) {
         log_info("ranking.state", "state=%s", NAMES[state]);
     }
@@ -284,6 +293,7 @@ struct loader *loader_start(const struct api_settings *s)
     l->rand_seed = (unsigned)clock_mono_us() ^ (unsigned)getpid();
     l->image = load_stored(s);
     atomic_init(&l->state, LOADER_UNKNOWN);
+    atomic_init(&l->confirmed, false);
     l->stop_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     MUST(l->stop_fd >= 0);
     pthread_mutex_init(&l->lock, NULL);

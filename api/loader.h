@@ -35,5 +35,8 @@ void loader_subscribe(struct loader *l, int eventfd);
 /* The image now, with a reference for the caller, or NULL. From any thread. */
 struct image *loader_image(struct loader *l);
 enum loader_state loader_state(const struct loader *l);
+/* PostgreSQL has said of this image that it is the live generation; not yet: it is the stored one.
+ */
+bool loader_confirmed(const struct loader *l);
 
 #endif

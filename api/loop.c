@@ -30,7 +30,7 @@ bool loop_is_stale(const struct loop *l)
         return false;
     }
     age_us = clock_wall_us() - l->image->head->generated_us;
-    return l->image->from_disk || age_us > 2 * 1000000 * l->settings->batch_interval_s;
+    return !loader_confirmed(l->loader) || age_us > 2 * 1000000 * l->settings->batch_interval_s;
 }
 
 static void set_date(struct loop *l)
@@ -73,7 +73,7 @@ static struct evconnlistener *listener_of(struct loop *l)
 
 static void pause_accepting(struct loop *l)
 {
-    if (!l->paused && !l->draining) {
+    if (!l->paused) {
         l->paused = true;
         evconnlistener_disable(listener_of(l));
         set_tick(l, LOOP_WAIT_TICK_MS);

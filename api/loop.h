@@ -59,8 +59,10 @@ void loop_stop(struct loop *l);
 /* Waits for its end and frees. */
 void loop_join(struct loop *l);
 
-/* The image must be said to be old: PostgreSQL cannot confirm it and it comes from the disk or is
- * older than two intervals. */
+/*
+ * The image must be said to be old: PostgreSQL cannot be asked, and it never confirmed the image
+ * (which is the stored one then) or the image is older than two intervals.
+ */
 bool loop_is_stale(const struct loop *l);
 
 #endif

@@ -1,5 +1,6 @@
 #include "api/pgc.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -40,7 +41,7 @@ static const struct {
     [PGC_DOWN] = {"down", 0, NULL, start_connecting},
     [PGC_CONNECTING] = {"connecting", PGC_CONNECT_MS, connecting_io, expired},
     [PGC_IDLE] = {"idle", 0, idle_io, NULL},
-    [PGC_BUSY] = {"busy", PGC_QUERY_MS, busy_io, expired},
+    [PGC_BUSY] = {"busy", PGC_GIVE_UP_MS, busy_io, expired},
     [PGC_BACKOFF] = {"backoff", 0, NULL, start_connecting},
 };
 
@@ -144,13 +145,14 @@ static void become_idle(struct pgc *c)
 static void start_connecting(struct pgc *c)
 {
     /* What the URL says wins over these. The server, too, gives a query up after PGC_QUERY_MS. */
+    char options[128];
     const char *keys[] = {"client_encoding", "fallback_application_name", "options", "dbname",
                           NULL};
-    const char *values[] = {"UTF8", "aion2-api",
-                            "-c TimeZone=UTC -c statement_timeout=3000 "
-                            "-c default_transaction_read_only=on",
-                            c->url, NULL};
+    const char *values[] = {"UTF8", "aion2-api", options, c->url, NULL};
 
+    snprintf(options, sizeof options,
+             "-c TimeZone=UTC -c statement_timeout=%d -c default_transaction_read_only=on",
+             PGC_QUERY_MS);
     enter(c, PGC_CONNECTING);
     c->pg = PQconnectStartParams(keys, values, 1);
     if (!c->pg || PQstatus(c->pg) == CONNECTION_BAD) {

@@ -18,7 +18,8 @@
 enum pgc_state { PGC_DOWN, PGC_CONNECTING, PGC_IDLE, PGC_BUSY, PGC_BACKOFF, PGC_STATE_COUNT };
 
 #define PGC_CONNECT_MS 3000
-#define PGC_QUERY_MS   3000
+#define PGC_QUERY_MS   3000 /* then the server gives the query up, */
+#define PGC_GIVE_UP_MS 3500 /* then we the connection */
 
 struct pgc;
 

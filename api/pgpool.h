@@ -8,7 +8,7 @@
 
 /*
  * A few connections of one loop and the queries that wait for them, first come first served. A
- * query ends within PGPOOL_WAIT_MS in the queue and PGC_QUERY_MS on a connection.
+ * query ends within PGPOOL_WAIT_MS in the queue and PGC_GIVE_UP_MS on a connection.
  */
 #define PGPOOL_CONNECTIONS 2
 #define PGPOOL_QUEUE_MAX   256

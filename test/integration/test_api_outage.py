@@ -64,6 +64,16 @@ def test_start_from_the_stored_ranking(stored, pg):
     stored.wait_run(publish(pg))
 
 
+def test_a_confirmed_ranking_is_not_stale_because_it_was_stored(stored, pg):
+    assert stored.program.stop() == 0
+    restart(stored)
+    harness.wait_for(lambda: stored.json("/api/ranking/top")["snapshot"]["stale"] is False, 10,
+                     "the ranking being confirmed")
+    pg.stop("immediate")
+    stored.program.wait_log("state=detached")
+    assert stored.json("/api/ranking/top")["snapshot"]["stale"] is False
+
+
 def test_an_old_ranking_says_so_once_nobody_confirms_it(pg, spawn):
     add_characters(pg, SIX)
     publish(pg)

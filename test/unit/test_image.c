@@ -295,7 +295,6 @@ static void test_stored_and_mapped_again(void **state)
     assert_true(image_file_store(dir, img, &e)); /* over the first */
     again = image_file_load(dir, &e);
     assert_non_null(again);
-    assert_true(again->from_disk);
     assert_memory_equal(again->block, img->block, img->head->size);
     snprintf(path, sizeof path, "%s/%s", dir, IMAGE_FILE_NAME);
     assert_int_equal(truncate(path, 40), 0);
