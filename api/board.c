@@ -11,6 +11,7 @@
 #include "api/negotiate.h"
 #include "api/route.h"
 #include "common/clock.h"
+#include "common/mem.h"
 
 #define TOP_MAX       1000
 #define PAGE_SIZE_MAX 200
@@ -240,14 +241,10 @@ static void on_server_checked(void *arg, const PGresult *r, const struct err *e)
 
 static void check_server(const struct request *rq, const struct board_query *q)
 {
-    struct unknown_server *u = malloc(sizeof *u);
+    struct unknown_server *u = mem_alloc(sizeof *u);
     const char *value = q->server;
     struct err e;
 
-    if (!u) {
-        reply_unavailable(rq, "The service is out of memory.");
-        return;
-    }
     *u = (struct unknown_server){request_keep(rq), *q};
     if (!pgpool_query(rq->loop->pg, "SELECT EXISTS (SELECT 1 FROM characters WHERE server = $1)", 1,
                       &value, on_server_checked, u, &e)) {

@@ -9,6 +9,7 @@
 #include "api/query.h"
 #include "api/route.h"
 #include "common/clock.h"
+#include "common/mem.h"
 
 /*
  * A payload whose text would be long is reduced: 4 MB of jsonb can print as gigabytes. What the
@@ -164,11 +165,7 @@ void handle_character(const struct request *rq)
         reply_problem(rq, 400, qe.param, qe.detail);
         return;
     }
-    l = malloc(sizeof *l);
-    if (!l) {
-        reply_unavailable(rq, "The service is out of memory.");
-        return;
-    }
+    l = mem_alloc(sizeof *l);
     *l = (struct lookup){request_keep(rq), values[0], values[1]};
     if (!pgpool_query(rq->loop->pg, CHARACTER_SQL, ARRAY_LEN(texts), texts, on_row, l, &e)) {
         on_row(l, NULL, &e);

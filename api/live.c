@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "api/board.h"
+#include "common/mem.h"
 #include "common/text.h"
 
 /*
@@ -93,11 +94,7 @@ void live_answer(const struct request *rq, const struct board_query *q)
         reply_unavailable(rq, "The ranking is not loaded yet.");
         return;
     }
-    v = malloc(sizeof *v);
-    if (!v) {
-        reply_unavailable(rq, "The service is out of memory.");
-        return;
-    }
+    v = mem_alloc(sizeof *v);
     *v = (struct live){request_keep(rq), *q};
     snprintf(count, sizeof count, "%" PRId64, q->count);
     snprintf(first, sizeof first, "%" PRId64, q->first);
