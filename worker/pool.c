@@ -16,6 +16,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/child.h"
+#include "worker/loop.h"
 
 #define RESPAWN_MIN_MS 100
 #define RESPAWN_MAX_MS 5000
@@ -42,13 +43,6 @@ struct pool {
 };
 
 static void spawn(struct child *c);
-
-static void arm_ms(struct event *ev, int64_t ms)
-{
-    struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
-
-    event_add(ev, &tv);
-}
 
 static void kill_child(struct child *c)
 {
@@ -108,7 +102,7 @@ static void take_answer(struct child *c)
     c->respawn_ms = RESPAWN_MIN_MS;
     c->settling = true;
     report(c, &done);
-    arm_ms(c->limit, TASK_AFTER_LIMIT_S * 1000);
+    loop_arm_ms(c->limit, TASK_AFTER_LIMIT_S * 1000);
     evbuffer_drain(in, (size_t)len);
 }
 
@@ -195,10 +189,10 @@ static void child_died(struct child *c, int status)
     c->pid = 0;
     report(c, &lost);
     if (was_busy || c->proven) {
-        arm_ms(c->respawn, 0);
+        loop_arm_ms(c->respawn, 0);
         return;
     }
-    arm_ms(c->respawn, c->respawn_ms);
+    loop_arm_ms(c->respawn, c->respawn_ms);
     c->respawn_ms = c->respawn_ms * 2 < RESPAWN_MAX_MS ? c->respawn_ms * 2 : RESPAWN_MAX_MS;
 }
 
@@ -278,7 +272,7 @@ static void spawn(struct child *c)
     c->job = 0;
     c->proven = c->killed = c->over_limit = c->settling = false;
     if (!start_child(c)) {
-        arm_ms(c->respawn, RESPAWN_MAX_MS);
+        loop_arm_ms(c->respawn, RESPAWN_MAX_MS);
         return;
     }
     log_debug("child.started", "child=%d", (int)c->pid);
@@ -306,7 +300,7 @@ struct pool *pool_new(const struct pool_config *config)
         c->limit = evtimer_new(p->cf.base, on_limit, c);
         c->respawn = evtimer_new(p->cf.base, on_respawn, c);
         MUST(c->limit && c->respawn);
-        arm_ms(c->respawn, 0);
+        loop_arm_ms(c->respawn, 0);
     }
     return p;
 }
@@ -366,7 +360,7 @@ bool pool_run(struct pool *p, uint64_t job, const char *frame, int64_t limit_s)
         }
         c->job = job;
         if (limit_s > 0) {
-            arm_ms(c->limit, limit_s * 1000);
+            loop_arm_ms(c->limit, limit_s * 1000);
         }
         bufferevent_write(c->io, head, sizeof head);
         bufferevent_write(c->io, frame, len);

@@ -9,6 +9,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "worker/loop.h"
 
 /* hiredis' adapter for libevent is a header of static functions. */
 #pragma GCC diagnostic push
@@ -52,19 +53,12 @@ struct rdsa {
 
 static void try_connect(struct rdsa *c);
 
-static void arm_ms(struct event *ev, int64_t ms)
-{
-    struct timeval tv = {ms / 1000, (ms % 1000) * 1000};
-
-    event_add(ev, &tv);
-}
-
 /* Full jitter on the upper half, so that a fleet does not come back in one instant. */
 static void schedule_retry(struct rdsa *c)
 {
     int64_t half = c->backoff_ms / 2;
 
-    arm_ms(c->again, half + random() % (half + 1));
+    loop_arm_ms(c->again, half + random() % (half + 1));
     c->backoff_ms *= 2;
     if (c->backoff_ms > RDSA_BACKOFF_MAX_MS) {
         c->backoff_ms = RDSA_BACKOFF_MAX_MS;
@@ -113,7 +107,7 @@ static void on_deadline(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
         return;
     }
     if (until > now) {
-        arm_ms(c->deadline, until - now);
+        loop_arm_ms(c->deadline, until - now);
         return;
     }
     drop(c, c->connected ? "no answer in time" : "no connection in time");
@@ -191,7 +185,7 @@ static void send_op(struct rdsa *c, struct op *op, int argc, const char **argv, 
     *c->ops_end = op;
     c->ops_end = &op->next;
     if (!event_pending(c->deadline, EV_TIMEOUT, NULL) || c->ops == op) {
-        arm_ms(c->deadline, op->deadline_ms - clock_mono_ms());
+        loop_arm_ms(c->deadline, op->deadline_ms - clock_mono_ms());
     }
     if (redisAsyncCommandArgv(c->ac, on_reply, op, argc, argv, lens) != REDIS_OK) {
         /* Memory is out, or it is being closed: no callback will come for this one. */
@@ -286,7 +280,7 @@ static void try_connect(struct rdsa *c)
     redisLibeventAttach(ac, c->cf.base);
     redisAsyncSetConnectCallback(ac, on_connect);
     redisAsyncSetDisconnectCallback(ac, on_disconnect);
-    arm_ms(c->deadline, RDSA_CONNECT_MS);
+    loop_arm_ms(c->deadline, RDSA_CONNECT_MS);
 }
 
 static void on_again(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
@@ -308,7 +302,7 @@ struct rdsa *rdsa_new(const struct rdsa_config *config)
     c->deadline = evtimer_new(config->base, on_deadline, c);
     c->again = evtimer_new(config->base, on_again, c);
     MUST(c->deadline && c->again);
-    arm_ms(c->again, 0);
+    loop_arm_ms(c->again, 0);
     return c;
 }
 

@@ -364,6 +364,11 @@ def test_children_are_named_and_counted(worker, redis_server, jobs):
     assert 0 < jobs.redis.pttl(f"aion2:worker:{boot}") <= 10_000
 
 
+def test_heartbeat_tells_what_runs(worker, jobs):
+    task_id = jobs.push("test.sleep", 600)
+    wait_for(lambda: jobs.running() == [task_id], what="the heartbeat")
+
+
 def test_children_inherit_no_connections(worker, jobs):
     jobs.ended(jobs.push("test.add", 1))
     for pid in children_of(worker.pid):
