@@ -96,14 +96,15 @@ unit: $(UNIT_BINS)
 	@set -e; for t in $(UNIT_BINS); do echo "== $$(basename $$t)"; $$t; done
 
 PYTEST ?= /usr/bin/python3 -m pytest
+integration soak: export AION2_BIN = $(CURDIR)/$(OUT)/bin
 integration: all
-	AION2_BIN='$(CURDIR)/$(OUT)/bin' $(PYTEST) -q test/integration $(PYTEST_ARGS)
+	$(PYTEST) -q test/integration $(PYTEST_ARGS)
 
 check: unit integration
 bench:
 	/usr/bin/python3 test/bench/bench.py $(BENCH_ARGS)
 soak: all
-	AION2_BIN='$(CURDIR)/$(OUT)/bin' AION2_SOAK=1 $(PYTEST) -q test/integration -m soak $(PYTEST_ARGS)
+	AION2_SOAK=1 $(PYTEST) -q test/integration -m soak $(PYTEST_ARGS)
 
 # Fuzz targets: test/fuzz/fuzz_X.c with LLVMFuzzerTestOneInput; FUZZ_DEPS_X in test/fuzz/deps.mk.
 FUZZ_SECONDS ?= 60
