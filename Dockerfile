@@ -30,7 +30,7 @@ RUN apt-get update \
       libpq5 \
       zlib1g \
  && rm -rf /var/lib/apt/lists/* \
- && useradd --system --uid 10001 --user-group --no-create-home \
+ && useradd --uid 10001 --user-group --no-create-home \
       --home-dir /var/lib/aion2rank --shell /usr/sbin/nologin aion2rank \
  && install -d -o aion2rank -g aion2rank -m 0750 /var/lib/aion2rank
 COPY --from=build /out/usr/local/bin/ /usr/local/bin/
