@@ -79,7 +79,7 @@ packages_install() {
     fi
     say packages "installing ${missing[*]}"
     as_root bash "$ROOT/scripts/apt-install.sh" "${missing[@]}" >"$log" 2>&1 ||
-        fail_with_log "could not install: ${missing[*]}" "$log"
+        fail_with_log "could not install them; as root: apt-get install ${missing[*]}" "$log"
     mapfile -t missing < <(packages_missing "$@")
     [ ${#missing[@]} = 0 ] || fail_with_log "still missing: ${missing[*]}" "$log"
 }
