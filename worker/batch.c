@@ -27,17 +27,17 @@ bool batch_score(struct batch *b, struct err *e)
 
     b->averages = mem_try_array(p->servers.count, sizeof *b->averages);
     if (!b->averages || !order_init(&b->order, p->ranked.count)) {
-        return err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory while scoring");
+        return batch_no_memory(e);
     }
     score_order_by_id(&b->order, p);
     if (!score_average(p, &b->order, b->averages)) {
-        return err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory while scoring");
+        return batch_no_memory(e);
     }
     score_everybody(p, b->averages);
     population_drop_stats(p);
     score_order_by_rank(&b->order, p);
     if (!walk_init(&b->walk, p, b->averages)) {
-        return err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory while scoring");
+        return batch_no_memory(e);
     }
     return true;
 }

@@ -108,15 +108,6 @@ static bool keep_of_server(void *batch, const struct pgcopy_field *fields, struc
     return population_make_entry(&b->people, &old.row, &entry, e) && keep(b, &entry, &old, e);
 }
 
-static bool set_parameter(PGconn *c, const char *name, const char *value, struct err *e)
-{
-    const char *values[] = {name, value};
-    PGresult *r = pg_exec_params(c, "SELECT set_config($1, $2, true)", 2, values, e);
-
-    PQclear(r);
-    return r != NULL;
-}
-
 /* Rows of the live generation that fit the condition. */
 static bool read_live(struct batch *b, const char *condition, copy_row_fn take, struct err *e)
 {
@@ -149,9 +140,9 @@ static bool keep_some_failed(struct batch *b, uint32_t from, struct err *e)
 {
     uint32_t left = b->people.failed.count - from;
     char *ids = ids_text(b->people.failed.at + from, left < IDS_AT_ONCE ? left : IDS_AT_ONCE);
-    bool ok = ids || err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory");
+    bool ok = ids || batch_no_memory(e);
 
-    ok = ok && set_parameter(b->main, BATCH_IDS_GUC, ids, e) &&
+    ok = ok && batch_set_parameter(b->main, BATCH_IDS_GUC, ids, e) &&
          read_live(b, "character_id = ANY (current_setting('" BATCH_IDS_GUC "')::bigint[])",
                    keep_failed, e);
     free(ids);
@@ -160,7 +151,7 @@ static bool keep_some_failed(struct batch *b, uint32_t from, struct err *e)
 
 static bool keep_server(struct batch *b, const struct failed_server *server, struct err *e)
 {
-    return set_parameter(b->main, BATCH_SERVER_GUC, server->name, e) &&
+    return batch_set_parameter(b->main, BATCH_SERVER_GUC, server->name, e) &&
            read_live(b, "server = current_setting('" BATCH_SERVER_GUC "')", keep_of_server, e);
 }
 

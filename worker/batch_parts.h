@@ -13,7 +13,7 @@
  */
 #define BATCH_READERS_MAX 32
 #define BATCH_PHASES_MAX  12
-#define BATCH_SERVER_GUC  "aion2rank.server" /* parameters of COPY, which takes none */
+#define BATCH_SERVER_GUC  "aion2rank.server"
 #define BATCH_IDS_GUC     "aion2rank.ids"
 
 struct batch_phase {
@@ -45,7 +45,7 @@ struct batch {
     cJSON *result; /* set: the run ends here */
 };
 
-/* batch_run.c: the run's row and the lock */
+/* batch_run.c: sessions and the run's row; batch_lock.c */
 bool batch_connect(struct batch *b, struct err *e);
 bool batch_claim(struct batch *b, struct err *e);
 bool batch_lock(struct batch *b, struct err *e);
@@ -59,6 +59,13 @@ cJSON *batch_make_result(const struct batch *b, const char *status) MUST_CHECK;
 /* Writes state, counts, phases and result into the run's row; fails when it is not ours any more.
  */
 bool batch_finish_row(struct batch *b, const char *state, const cJSON *result, struct err *e);
+
+/* Fills in *e and returns false. */
+bool batch_no_memory(struct err *e);
+/* A number of a one-row answer, 0 for NULL. */
+int64_t batch_cell_i64(const PGresult *r, int column);
+/* A setting of our own until the transaction ends: COPY takes no parameters but can read these. */
+bool batch_set_parameter(PGconn *c, const char *name, const char *value, struct err *e);
 
 /* batch_read.c, batch_rows.c, batch_salvage.c: characters into people and failures */
 bool batch_read(struct batch *b, struct err *e);

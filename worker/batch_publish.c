@@ -20,11 +20,6 @@ struct tops {
     uint32_t *count;
 };
 
-static bool no_memory(struct err *e)
-{
-    return err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory while publishing");
-}
-
 static uint32_t at_most_top(uint32_t n)
 {
     return n < TOP_MAX ? n : TOP_MAX;
@@ -153,7 +148,7 @@ static int64_t *board_times(const struct batch *b, struct err *e)
 {
     const struct names *servers = &b->people.servers;
     int64_t *us = mem_try_array(servers->count, sizeof *us);
-    bool ok = us || no_memory(e);
+    bool ok = us || batch_no_memory(e);
 
     for (uint32_t s = 0; ok && s < servers->count; s++) {
         us[s] = b->now_us;
@@ -180,14 +175,15 @@ static bool write_boards(struct copy_writer *w, const struct batch *b, const str
     bool ok;
 
     buf_init(&json, TOP_JSON_MAX);
-    ok = make_top_list(&json, p, b->order.at, at_most_top(b->order.count)) || no_memory(e);
+    ok = make_top_list(&json, p, b->order.at, at_most_top(b->order.count)) || batch_no_memory(e);
     ok = ok && write_board(w, b, &all, &json, e);
     for (uint32_t s = 0; ok && s < p->servers.count; s++) {
         struct board board = {.generated_at_us = times[s], .total = b->walk.servers[s].ranked};
 
         if (board.total > 0) {
             board.name = names_get(&p->servers, s, &board.name_len);
-            ok = make_top_list(&json, p, tops->at + tops->start[s], tops->count[s]) || no_memory(e);
+            ok = make_top_list(&json, p, tops->at + tops->start[s], tops->count[s]) ||
+                 batch_no_memory(e);
             ok = ok && write_board(w, b, &board, &json, e);
         }
     }
@@ -207,7 +203,7 @@ static bool publish_boards(struct batch *b, struct err *e)
     }
     if (!tops_init(&tops, b)) {
         free(times);
-        return no_memory(e);
+        return batch_no_memory(e);
     }
     tops_fill(&tops, b);
     ok = copy_write_begin(&w, b->main,
@@ -269,7 +265,7 @@ static bool write_servers(struct copy_writer *w, const struct batch *b, struct e
     buf_init(&json, TIERS_JSON_MAX);
     for (uint32_t s = 0; ok && s < b->people.servers.count; s++) {
         if (b->averages[s].sample_size > 0) {
-            ok = make_cutoffs(&json, &b->walk.servers[s]) || no_memory(e);
+            ok = make_cutoffs(&json, &b->walk.servers[s]) || batch_no_memory(e);
             ok = ok && write_server(w, b, s, &json, e);
         }
     }
@@ -431,7 +427,7 @@ bool batch_publish(struct batch *b, struct err *e)
     b->servers = count_servers(b);
     b->result = batch_make_result(b, "success");
     if (!b->result) {
-        return no_memory(e);
+        return batch_no_memory(e);
     }
     if (publish_boards(b, e) && publish_servers(b, e) && publish_failures(b, e) &&
         batch_finish_row(b, "success", b->result, e) && move_pointer(b, e) &&

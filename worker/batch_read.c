@@ -307,7 +307,7 @@ static bool finish_without_data(struct batch *b, struct err *e)
 {
     b->result = batch_make_result(b, "no_data");
     if (!b->result) {
-        return err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory");
+        return batch_no_memory(e);
     }
     return pg_run(b->main, "COMMIT", e) && batch_finish_row(b, "no_data", b->result, e);
 }

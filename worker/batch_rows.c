@@ -51,7 +51,7 @@ static bool take_failed(struct batch *b, const struct population_row *row,
     copy_text(one.name, row->name, row->name_len);
     memcpy(one.reason, fault->reason, sizeof one.reason);
     if (!failures_add(&b->failures, &one)) {
-        return err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory for failures");
+        return batch_no_memory(e);
     }
     return population_add_failed(&b->people, row, e);
 }

@@ -10,9 +10,6 @@
 #include "worker/batch_parts.h"
 #include "worker/settings.h"
 
-#define LOCK_TRIES        3
-#define TERMINATE_WAIT_MS "10000"
-
 /*
  * Rather an error than a wait without end; a scan starts where it is told to. The server asks now
  * and then whether we still live, so that a killed worker's session ends and its lock goes.
@@ -61,15 +58,23 @@ cJSON *batch_make_result(const struct batch *b, const char *status)
     return NULL;
 }
 
-static bool no_memory(struct err *e)
+bool batch_no_memory(struct err *e)
 {
     return err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory");
 }
 
-/* A value of a one-row answer, 0 for NULL. */
-static int64_t cell_i64(const PGresult *r, int column)
+int64_t batch_cell_i64(const PGresult *r, int column)
 {
     return strtoll(PQgetvalue(r, 0, column), NULL, 10);
+}
+
+bool batch_set_parameter(PGconn *c, const char *name, const char *value, struct err *e)
+{
+    const char *values[] = {name, value};
+    PGresult *r = pg_exec_params(c, "SELECT set_config($1, $2, true)", 2, values, e);
+
+    PQclear(r);
+    return r != NULL;
 }
 
 /* The run has ended already: its result is ours. */
@@ -104,7 +109,7 @@ static bool insert_row(struct batch *b, bool *inserted, struct err *e)
     }
     *inserted = PQntuples(r) == 1;
     if (*inserted) {
-        b->run_id = cell_i64(r, 0);
+        b->run_id = batch_cell_i64(r, 0);
         b->attempt = 1;
     }
     PQclear(r);
@@ -120,18 +125,18 @@ static bool take_row(struct batch *b, const PGresult *row, struct err *e)
     if (PQntuples(row) != 1) {
         return err_set(e, ERR_RETRYABLE, "DatabaseError", "the run's row has just been removed");
     }
-    b->run_id = cell_i64(row, 0);
+    b->run_id = batch_cell_i64(row, 0);
     if (!PQgetisnull(row, 0, 2)) {
         return use_stored_result(b, row, e);
     }
-    b->earlier_backend = (int)cell_i64(row, 3);
+    b->earlier_backend = (int)batch_cell_i64(row, 3);
     r = pg_exec_params(b->main,
                        "UPDATE batch_runs SET owner = $2, worker = $3, state = 'running',"
                        " backend_pid = pg_backend_pid(), attempt = attempt + 1,"
                        " started_at = clock_timestamp(), finished_at = NULL, error = NULL"
                        " WHERE task_id = $1 RETURNING attempt",
                        ARRAY_LEN(values), values, e);
-    b->attempt = r && PQntuples(r) == 1 ? (int)cell_i64(r, 0) : 0;
+    b->attempt = r && PQntuples(r) == 1 ? (int)batch_cell_i64(r, 0) : 0;
     PQclear(r);
     return r != NULL;
 }
@@ -170,109 +175,6 @@ bool batch_claim(struct batch *b, struct err *e)
     return true;
 }
 
-static bool try_lock(struct batch *b, bool *locked, struct err *e)
-{
-    char key[32];
-    const char *values[] = {key};
-    PGresult *r;
-
-    snprintf(key, sizeof key, "%" PRId64, SCHEMA_LOCK_BATCH);
-    r = pg_exec_params(b->main, "SELECT pg_try_advisory_lock($1)", 1, values, e);
-    *locked = r && PQgetvalue(r, 0, 0)[0] == 't';
-    PQclear(r);
-    return r != NULL;
-}
-
-/*
- * Who has the lock, and of which run that session is: pid, run id, task id. The latest claim from a
- * pid is the session's that lives now.
- */
-static PGresult *find_holder(struct batch *b, struct err *e)
-{
-    char key[32];
-    const char *values[] = {key};
-
-    snprintf(key, sizeof key, "%" PRId64, SCHEMA_LOCK_BATCH);
-    return pg_exec_params(
-        b->main,
-        "SELECT l.pid, r.id, r.task_id FROM pg_locks AS l LEFT JOIN LATERAL"
-        " (SELECT id, task_id FROM batch_runs WHERE backend_pid = l.pid AND state = 'running'"
-        "  ORDER BY started_at DESC LIMIT 1) AS r ON true"
-        " WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1"
-        " AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())"
-        " AND (l.classid::bigint << 32 | l.objid::bigint) = $1::bigint",
-        1, values, e);
-}
-
-/* An earlier attempt of this very run, whose process is gone: its session has to go as well. */
-static bool end_earlier_attempt(struct batch *b, const char *pid, struct err *e)
-{
-    const char *values[] = {pid, TERMINATE_WAIT_MS};
-    PGresult *r = pg_exec_params(b->main, "SELECT pg_terminate_backend($1, $2)", 2, values, e);
-
-    log_warn("batch.terminate", "run=%" PRId64 " attempt=%d pid=%s ended=%s", b->run_id, b->attempt,
-             pid, r ? PQgetvalue(r, 0, 0) : "?");
-    PQclear(r);
-    return r != NULL;
-}
-
-static bool skip(struct batch *b, const PGresult *holder, struct err *e)
-{
-    bool ok;
-
-    b->now_us = clock_wall_us();
-    b->result = batch_make_result(b, "skipped");
-    if (!b->result || !cJSON_AddStringToObject(b->result, "reason", "another batch is running")) {
-        return no_memory(e);
-    }
-    if (!PQgetisnull(holder, 0, 1)) {
-        cJSON_AddNumberToObject(b->result, "running_run_id", (double)cell_i64(holder, 1));
-    }
-    log_info("batch.skipped", "run=%" PRId64 " holder_pid=%s holder_run=%s", b->run_id,
-             PQgetvalue(holder, 0, 0), PQgetvalue(holder, 0, 1));
-    ok = batch_finish_row(b, "skipped", b->result, e);
-    b->claimed = !ok;
-    return ok;
-}
-
-/* Held by somebody. Sets b->result when this run is to end. */
-static bool handle_holder(struct batch *b, struct err *e)
-{
-    PGresult *holder = find_holder(b, e);
-    bool ok = holder != NULL;
-
-    if (holder && PQntuples(holder) > 0) {
-        bool earlier = b->earlier_backend > 0 && cell_i64(holder, 0) == b->earlier_backend &&
-                       PQgetisnull(holder, 0, 1);
-
-        ok = earlier ? end_earlier_attempt(b, PQgetvalue(holder, 0, 0), e) : skip(b, holder, e);
-    }
-    PQclear(holder);
-    return ok;
-}
-
-bool batch_lock(struct batch *b, struct err *e)
-{
-    bool locked = false;
-
-    for (int i = 0; i < LOCK_TRIES; i++) {
-        if (!try_lock(b, &locked, e)) {
-            return false;
-        }
-        if (locked) {
-            return true;
-        }
-        if (!handle_holder(b, e)) {
-            return false;
-        }
-        if (b->result) {
-            return true;
-        }
-    }
-    return err_set(e, ERR_RETRYABLE, "OperationalError",
-                   "the lock of the batch is held by an earlier attempt that does not end");
-}
-
 bool batch_snapshot(struct batch *b, struct err *e)
 {
     PGresult *r;
@@ -288,8 +190,8 @@ bool batch_snapshot(struct batch *b, struct err *e)
         return false;
     }
     text_copy(b->snapshot, sizeof b->snapshot, PQgetvalue(r, 0, 0));
-    b->now_us = cell_i64(r, 1);
-    b->live_run_id = cell_i64(r, 2);
+    b->now_us = batch_cell_i64(r, 1);
+    b->live_run_id = batch_cell_i64(r, 2);
     PQclear(r);
     return true;
 }
@@ -330,7 +232,7 @@ bool batch_finish_row(struct batch *b, const char *state, const cJSON *result, s
                            " WHERE id = $1 AND owner = $2 AND state = 'running'",
                            ARRAY_LEN(values), values, e);
     } else {
-        no_memory(e);
+        batch_no_memory(e);
     }
     free(result_text);
     free(phases);

@@ -31,16 +31,6 @@ struct salvage {
     PGconn *c;
 };
 
-static bool set_server(PGconn *c, const char *server, struct err *e)
-{
-    const char *values[] = {server};
-    PGresult *r =
-        pg_exec_params(c, "SELECT set_config('" BATCH_SERVER_GUC "', $1, true)", 1, values, e);
-
-    PQclear(r);
-    return r != NULL;
-}
-
 /* Reads one server; *sqlstate is set when the server said why it could not. */
 static bool read_server(struct salvage *s, const char *server, char sqlstate[SQLSTATE_SIZE],
                         struct err *e)
@@ -54,7 +44,8 @@ static bool read_server(struct salvage *s, const char *server, char sqlstate[SQL
              "COPY (SELECT %s FROM characters WHERE stats_payload IS NOT NULL"
              " AND server = current_setting('" BATCH_SERVER_GUC "')) TO STDOUT (FORMAT binary)",
              BATCH_ROW_COLUMNS);
-    return set_server(s->c, server, e) && copy_read(s->c, &source, sqlstate, e);
+    return batch_set_parameter(s->c, BATCH_SERVER_GUC, server, e) &&
+           copy_read(s->c, &source, sqlstate, e);
 }
 
 /* The failed transaction ends, another one with the same snapshot begins. */
@@ -81,7 +72,7 @@ static bool fail_server(struct salvage *s, const char *server, const struct err 
     bool counted;
 
     if (!f) {
-        return err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory");
+        return batch_no_memory(e);
     }
     failures_drop_server(&s->b->failures, server);
     if (!begin_again(s, e)) {
@@ -119,10 +110,10 @@ static bool salvage_server(struct salvage *s, const char *server, bool *failed, 
     return fail_server(s, server, &why, e);
 }
 
-/* A name, or "" when there is none. */
-static bool take_name(const PGresult *r, char name[SERVER_NAME_SIZE])
+/* A name, or "" when there is none. The column's type bounds its length. */
+static void take_name(const PGresult *r, char name[SERVER_NAME_SIZE])
 {
-    return text_copy(name, SERVER_NAME_SIZE, PQntuples(r) > 0 ? PQgetvalue(r, 0, 0) : "");
+    MUST(text_copy(name, SERVER_NAME_SIZE, PQntuples(r) > 0 ? PQgetvalue(r, 0, 0) : ""));
 }
 
 /* Nothing after `name` can be listed, so it is a server we know: the one whose rows are damaged. */
@@ -139,7 +130,10 @@ static bool next_known_server(struct salvage *s, char name[SERVER_NAME_SIZE], st
         return false;
     }
     r = pg_exec_params(s->c, NEXT_KNOWN_SQL, ARRAY_LEN(values), values, e);
-    ok = r && take_name(r, name);
+    ok = r != NULL;
+    if (ok) {
+        take_name(r, name);
+    }
     PQclear(r);
     if (ok && name[0] == '\0') {
         *e = why;
@@ -153,11 +147,11 @@ static bool next_server(struct salvage *s, char name[SERVER_NAME_SIZE], bool *su
 {
     const char *values[] = {name};
     PGresult *r = PQexecParams(s->c, NEXT_SQL, 1, NULL, values, NULL, NULL, 0);
-    bool ok = false;
+    bool ok = true;
 
     *sure = PQresultStatus(r) == PGRES_TUPLES_OK;
     if (*sure) {
-        ok = take_name(r, name);
+        take_name(r, name);
     } else {
         pg_error(s->c, r, e);
         ok = r && batch_is_data_error(PQresultErrorField(r, PG_DIAG_SQLSTATE)) &&

@@ -164,17 +164,19 @@ def test_killed_at(pg, spawn, point):
     check(pg, batch(pg, "next"))
 
 
-def test_killed_and_redelivered_at_once(pg, spawn):
+@pytest.mark.parametrize("point", ["writing", "switching"])
+def test_killed_and_redelivered_at_once(pg, spawn, point):
     """The server has not noticed yet that the first attempt is dead."""
     populate(pg)
-    with held_up(pg, "writing") as release:
-        start_and_hold(pg, spawn, "writing", "killed").kill()
+    with held_up(pg, point) as release:
+        start_and_hold(pg, spawn, point, "killed").kill()
         second = start_batch(pg, spawn, "killed")
-        wait_for(lambda: waits(pg, "writing") and runs(pg) == [("killed", 2, "running")], 20,
-                 "the second attempt writing")
+        wait_for(lambda: waits(pg, point) and runs(pg) == [("killed", 2, "running")], 20,
+                 "the second attempt")
         release()
         assert second.wait() == 0
     assert runs(pg) == [("killed", 2, "success")]
+    assert len(generations(pg)) == 1
 
 
 @pytest.mark.parametrize("point", ["reading", "publishing"])

@@ -364,6 +364,19 @@ static void test_many_names_and_rollback(void **state)
     population_fini(&p);
 }
 
+static void test_names_are_bounded(void **state)
+{
+    struct names n;
+
+    (void)state;
+    names_init(&n, 2);
+    assert_int_equal(names_add(&n, "a", 1), 0);
+    assert_int_equal(names_add(&n, "b", 1), 1);
+    assert_true(names_add(&n, "c", 1) == NAMES_NONE);
+    assert_int_equal(names_add(&n, "a", 1), 0);
+    names_fini(&n);
+}
+
 /* Memory that is refused at any point is an error, never a crash or a leak. */
 static void test_out_of_memory(void **state)
 {
@@ -429,6 +442,7 @@ int main(void)
         cmocka_unit_test(test_kept_entries),
         cmocka_unit_test(test_radix_order_matches_a_sort),
         cmocka_unit_test(test_many_names_and_rollback),
+        cmocka_unit_test(test_names_are_bounded),
         cmocka_unit_test(test_out_of_memory),
         cmocka_unit_test(test_failures_keep_the_lowest_ids),
     };
