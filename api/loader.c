@@ -19,11 +19,13 @@
 #include "common/pg.h"
 #include "common/schema.h"
 
-#define SUBSCRIBERS_MAX 64
-#define BACKOFF_MIN_MS  100
-#define BACKOFF_MAX_MS  5000
-#define STOP_WAIT_MS    2000
-#define LOADER_NICE     10 /* serving comes first while a generation is read */
+#define SUBSCRIBERS_MAX     64
+#define BACKOFF_MIN_MS      100
+#define BACKOFF_MAX_MS      5000
+#define FIRST_LOOK_S        10
+#define FIRST_LOOK_STORED_S 1
+#define STOP_WAIT_MS        2000
+#define LOADER_NICE         10 /* serving comes first while a generation is read */
 
 struct loader {
     const struct api_settings *settings;
@@ -109,13 +111,13 @@ static void mark_looked(struct loader *l)
     pthread_mutex_unlock(&l->lock);
 }
 
-void loader_wait_first(struct loader *l, int timeout_ms)
+void loader_wait_first(struct loader *l)
 {
     struct timespec until;
 
     clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += timeout_ms / 1000;
     pthread_mutex_lock(&l->lock);
+    until.tv_sec += l->image ? FIRST_LOOK_STORED_S : FIRST_LOOK_S;
     while (!l->looked && pthread_cond_timedwait(&l->first_look, &l->lock, &until) != ETIMEDOUT) {
     }
     pthread_mutex_unlock(&l->lock);
@@ -214,6 +216,10 @@ static bool follow(struct loader *l, PGconn *pg)
     if (!pg_run(pg, "LISTEN " SCHEMA_NOTIFY_CHANNEL, &e)) {
         /* A standby cannot; the regular look does then. */
         log_warn("loader.listen", "error=%s", LOGQ(e.text));
+    }
+    if (!schema_check(pg, &e)) {
+        /* Only said: during an upgrade the schema is newer than the services, and that works. */
+        log_warn("loader.schema", "error=%s", LOGQ(e.text));
     }
     for (;;) {
         bool ok = look(l, pg);

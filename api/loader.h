@@ -23,8 +23,11 @@ enum loader_state {
 
 /* Never fails: without PostgreSQL and without a stored image it waits for either. */
 struct loader *loader_start(const struct api_settings *s);
-/* Waits until the first look at PostgreSQL has succeeded or failed, at most timeout_ms. */
-void loader_wait_first(struct loader *l, int timeout_ms);
+/*
+ * Waits until the first look at PostgreSQL has succeeded or failed: long when there is nothing to
+ * serve before, shortly when there is a stored image.
+ */
+void loader_wait_first(struct loader *l);
 /* Ends the thread; no loop is woken any more. loader_image() and loader_state() go on working. */
 void loader_stop(struct loader *l);
 /* After loader_stop() and after the loops. A thread that is still busy keeps what it uses. */

@@ -20,6 +20,7 @@
 
 #define LISTEN_BACKLOG 1024
 #define TICK_S         1
+#define SAY_FULL_MS    10000
 #define METHODS_ALL    0xffff
 
 bool loop_is_stale(const struct loop *l)
@@ -73,6 +74,12 @@ static struct evconnlistener *listener_of(struct loop *l)
 
 static void pause_accepting(struct loop *l)
 {
+    int64_t now_ms = clock_mono_ms();
+
+    if (now_ms >= l->say_full_ms) {
+        l->say_full_ms = now_ms + SAY_FULL_MS;
+        log_warn("connections.full", "limit=%" PRId64, l->settings->connections_max);
+    }
     if (!l->paused) {
         l->paused = true;
         evconnlistener_disable(listener_of(l));
@@ -87,7 +94,6 @@ static struct bufferevent *on_connection(struct event_base *base, void *arg)
     struct bufferevent *bev = conns_make(base, l->conns);
 
     if (conns_full(l->conns)) {
-        log_warn("connections.full", "limit=%" PRId64, l->settings->connections_max);
         pause_accepting(l);
     }
     if (bev) {
@@ -97,12 +103,15 @@ static struct bufferevent *on_connection(struct event_base *base, void *arg)
     return bev;
 }
 
-/* accept() failed: out of descriptors or memory. Trying again at once would only burn time. */
+/*
+ * accept() failed: out of descriptors or memory. Trying again at once would only burn time; the
+ * next tick does. The argument is evhttp's, not ours: it has taken the listener over.
+ */
 static void on_accept_error(struct evconnlistener *listener, void *arg)
 {
-    (void)listener;
+    (void)arg;
     log_warn("accept.failed", "error=%s", LOGQ(strerror(errno)));
-    pause_accepting(arg);
+    evconnlistener_disable(listener);
 }
 
 static void on_stop(evutil_socket_t fd, short what, void *arg)
@@ -144,9 +153,9 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     conns_sweep(l->conns);
     if (l->draining) {
         drain(l);
-    } else if (l->paused && !conns_full(l->conns)) {
+    } else if (!conns_full(l->conns)) {
         l->paused = false;
-        evconnlistener_enable(listener_of(l));
+        evconnlistener_enable(listener_of(l)); /* also after on_accept_error() */
     }
     set_tick(l, l->draining || l->paused ? LOOP_WAIT_TICK_MS : TICK_S * 1000);
 }

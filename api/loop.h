@@ -46,7 +46,8 @@ struct loop {
     bool draining;
     bool paused; /* the listener is off, too many connections */
     int64_t drain_until_ms;
-    char date[40]; /* the Date header of this second */
+    int64_t say_full_ms; /* not to be logged again before */
+    char date[40];       /* the Date header of this second */
     struct body *servers;
     int64_t servers_until_ms;
 };

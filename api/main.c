@@ -14,7 +14,6 @@
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 64 };
 
-#define FIRST_LOOK_MS 10000 /* how long the port stays closed while the ranking is loaded */
 #define HEALTH_WAIT_S 3
 #define SPARE_FILES   256 /* descriptors beside those of clients */
 #define LOOPS_MAX     64
@@ -160,7 +159,7 @@ static int serve(const struct api_settings *s, const struct sockaddr_storage *ad
     block_signals();
     raise_file_limit(s);
     loader = loader_start(s);
-    loader_wait_first(loader, FIRST_LOOK_MS);
+    loader_wait_first(loader); /* the port stays closed until then */
     while (started < threads && (loops[started] = loop_start(s, loader, addr, &e))) {
         started++;
     }

@@ -1,6 +1,8 @@
 """aion2-api as an HTTP server: hostile and slow clients, limits, its end, its command line."""
 
 import json
+import os
+import resource
 import select
 import signal
 import socket
@@ -180,6 +182,26 @@ def test_connections_over_the_limit_wait(pg, spawn):
         assert HEALTH in s.recv(4096)
         s.close()
     assert api.json("/health") == {"status": "ok"}
+
+
+def test_out_of_descriptors(pg, spawn):
+    """Neither a busy loop nor an end: clients wait until others have gone."""
+    api = Api(spawn, pg.url, API_THREADS=1)
+    assert api.json("/api/updates")["total"] == 0
+    used = len(os.listdir(f"/proc/{api.program.pid}/fd"))
+    resource.prlimit(api.program.pid, resource.RLIMIT_NOFILE, (used + 10, used + 10))
+    socks = [api.socket() for _ in range(30)]
+    for s in socks:
+        s.sendall(GET)
+    api.program.wait_log("event=accept.failed")
+    for s in socks[:20]:
+        s.close()
+    for s in socks[20:]:
+        s.settimeout(20)
+        assert HEALTH in s.recv(4096)
+        s.close()
+    assert api.program.log().count("event=accept.failed") < 100
+    assert api.program.stop() == 0
 
 
 def test_many_short_connections_do_not_pile_up(pg, spawn):
