@@ -59,9 +59,9 @@ def wait_for(cond, timeout=10.0, what="the condition", interval=0.02):
 
 # ---------------------------------------------------------------------------------------- ports
 
-# Below the range from which the kernel takes ports for outgoing connections, so that nobody
+# Above what ./run demo uses, below what the kernel takes for outgoing connections, so that nobody
 # gets one by chance between our look and the server's bind.
-_PORTS = range(12000, 32000)
+_PORTS = range(17000, 32000)
 _port_locks = []
 
 
