@@ -228,6 +228,23 @@ def test_no_schema(pg_empty):
     assert "aion2ctl migrate" in error_line(done)
 
 
+@pytest.mark.parametrize("connections, code", [(1, 1), (2, 0)])
+def test_few_connections(pg, connections, code):
+    """One reader is enough, however many are wanted."""
+    populate(pg)
+    pg.script("DROP ROLE IF EXISTS few;"
+              f"CREATE ROLE few LOGIN IN ROLE postgres CONNECTION LIMIT {connections}")
+    done = run_batch(pg, DATABASE_URL=pg.url.replace("user=postgres", "user=few"),
+                     BATCH_CONNECTIONS=4)
+    pg.script("DROP OWNED BY few; DROP ROLE few")
+    assert done.returncode == code, done.stderr
+    if code == 0:
+        assert "event=batch.readers wanted=4 have=1" in done.stderr
+    else:
+        assert error_line(done).startswith("retryable ")
+        assert runs(pg)[0][2] == "failed"
+
+
 # ------------------------------------------------------------------------ what readers can see
 
 
