@@ -122,9 +122,10 @@ def test_neither_postgresql_nor_a_stored_ranking(pg, spawn):
 def test_every_kind_of_request_works_again_after_a_restart(stored, pg):
     for _ in range(2):
         pg.restart("immediate")
-        for path in ("/api/updates", "/api/servers", character_path("Siel", "나무꾼")):
+        for path in ("/api/updates", "/api/servers"):
             harness.wait_for(lambda p=path: stored.get(p).status == 200, 20, path)
-        assert "state" not in stored.json(character_path("Siel", "나무꾼"))
+        harness.wait_for(lambda: "state" not in stored.json(character_path("Siel", "나무꾼")), 20,
+                         "a character from PostgreSQL")
         stored.wait_run(publish(pg), timeout=20)
 
 
