@@ -125,6 +125,17 @@ static void end_delay(struct job *j)
     broker_delay(&j->cmd, &j->who, &h, &later);
 }
 
+/* The message of the next attempt; NULL when it has become too long or memory is out. */
+static char *next_attempt(struct job *j, size_t *len)
+{
+    struct err e;
+
+    if (!msg_set_retries(&j->msg, j->msg.retries + 1, &e)) {
+        return NULL;
+    }
+    return msg_print(&j->msg, len);
+}
+
 static void end_retry(struct job *j, const struct settings *s, const struct result_exception *x)
 {
     int retries = j->msg.retries;
@@ -134,21 +145,23 @@ static void end_retry(struct job *j, const struct settings *s, const struct resu
     struct broker_later later = {.due_ms = retry_delay_s(s->retry_base_s, retries) * 1000,
                                  .relative = true,
                                  .expires_s = s->result_expires_s};
-    struct err e;
-    char *text = NULL, *doc;
+    char *text = next_attempt(j, &later.len);
+    char *doc;
 
+    if (!text) {
+        j->msg.retries = retries;
+        job_end_failure(j, s, x);
+        return;
+    }
     retry_plan(plan, s->retry_base_s, retries, j->task->max_retries, clock_wall_us());
     log_warn("task.retry", "id=%s task=%s error=%s plan=%s", LOGQ(j->msg.id), LOGQ(j->msg.task),
              LOGQ(x->text), LOGQ(plan));
     doc = result_retry(&who, x, plan);
-    if (msg_set_retries(&j->msg, retries + 1, &e)) {
-        text = msg_print(&j->msg, &later.len);
-    }
-    later.bytes = text ? text : "";
+    later.bytes = text;
     later.doc = j->msg.ignore_result ? NULL : doc;
     begin_step(j, JOB_ENDING);
     broker_retry(&j->cmd, &j->who, &h, &later);
-    j->cmd.failed |= !text || !doc;
+    j->cmd.failed |= !doc;
     free(text);
     free(doc);
 }

@@ -149,6 +149,28 @@ static void test_a_retry_carries_the_message_with_its_count(void **state)
     job_free(j);
 }
 
+/* At the limit of length the retry count does not fit any more: better told than repeated. */
+static void test_a_message_too_long_for_a_retry_fails(void **state)
+{
+    static const char HEAD[] = "{\"task\":\"test.add\",\"id\":\"x\",\"args\":[\"";
+    static const char FRAME[] =
+        "{\"ok\":false,\"class\":\"retryable\",\"type\":\"OSError\",\"text\":\"x\"}";
+    char *text = malloc(MSG_BYTES_MAX + 1);
+    struct job *j;
+
+    (void)state;
+    memset(text, 'a', MSG_BYTES_MAX);
+    memcpy(text, HEAD, sizeof HEAD - 1);
+    memcpy(text + MSG_BYTES_MAX - 3, "\"]}", 4);
+    j = take(text, 0);
+    assert_int_equal(j->state, JOB_READY);
+    job_end_answer(j, &SETTINGS, FRAME, sizeof FRAME - 1);
+    assert_ptr_equal(j->cmd.script, &BROKER_LUA_FINISH);
+    assert_true(says(j, "OSError"));
+    job_free(j);
+    free(text);
+}
+
 static void test_ignore_result_stores_nothing(void **state)
 {
     static const char FRAME[] = "{\"ok\":true,\"result\":5}";
@@ -208,6 +230,7 @@ int main(void)
         cmocka_unit_test(test_a_message_that_workers_die_of_is_given_up),
         cmocka_unit_test(test_answers_choose_the_end),
         cmocka_unit_test(test_a_retry_carries_the_message_with_its_count),
+        cmocka_unit_test(test_a_message_too_long_for_a_retry_fails),
         cmocka_unit_test(test_ignore_result_stores_nothing),
         cmocka_unit_test(test_the_shorter_limit_holds),
         cmocka_unit_test(test_the_request_tells_the_child_everything),
