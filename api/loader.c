@@ -24,6 +24,8 @@
 #define BACKOFF_MAX_MS      5000
 #define FIRST_LOOK_S        10
 #define FIRST_LOOK_STORED_S 1
+#define RETIRE_WAIT_MS      10
+#define RETIRE_TRIES        100
 #define STOP_WAIT_MS        2000
 #define LOADER_NICE         10 /* serving comes first while a generation is read */
 
@@ -73,8 +75,8 @@ void loader_subscribe(struct loader *l, int eventfd)
     pthread_mutex_unlock(&l->lock);
 }
 
-/* Takes over the reference; img may be NULL. */
-static void publish(struct loader *l, struct image *img)
+/* Takes over the reference; img may be NULL. Returns that of the image before, or NULL. */
+static struct image *publish(struct loader *l, struct image *img)
 {
     struct image *old;
     const uint64_t one = 1;
@@ -88,7 +90,7 @@ static void publish(struct loader *l, struct image *img)
         }
     }
     pthread_mutex_unlock(&l->lock);
-    image_unref(old);
+    return old;
 }
 
 static void set_state(struct loader *l, enum loader_state state)
@@ -154,15 +156,32 @@ static void store(struct loader *l, const struct image *img)
     }
 }
 
+/*
+ * Gives an image up once the loops have: giving 80 MB back takes milliseconds, in which a loop
+ * would answer nobody.
+ */
+static void retire(struct loader *l, struct image *old)
+{
+    for (int i = 0; old && atomic_load(&old->refs) > 1 && i < RETIRE_TRIES; i++) {
+        if (wait_or_stop(l, NULL, RETIRE_WAIT_MS)) {
+            break;
+        }
+    }
+    image_unref(old);
+}
+
 static void take_new(struct loader *l, struct image *img, int64_t started_ms)
 {
+    struct image *old;
+
     /* The thread holds its own reference while it writes; the loops have theirs. */
     image_ref(img);
-    publish(l, img);
+    old = publish(l, img);
     log_info("ranking.loaded", "run=%" PRId64 " entries=%u bytes=%zu ms=%" PRId64,
              img->head->run_id, img->head->entries, img->block_bytes, clock_mono_ms() - started_ms);
     set_state(l, LOADER_LIVE);
     mark_looked(l);
+    retire(l, old);
     store(l, img);
     image_unref(img);
 }
@@ -181,7 +200,7 @@ static bool look(struct loader *l, PGconn *pg)
         return false;
     case IMAGE_LOAD_EMPTY:
         if (l->image) {
-            publish(l, NULL);
+            retire(l, publish(l, NULL));
         }
         set_state(l, LOADER_EMPTY);
         return true;
