@@ -6,11 +6,16 @@
 
 #include "common/text.h"
 
-/* An error is one line: library messages bring newlines with them. */
-static void one_line(char *s)
+/*
+ * An error is one line of UTF-8: library messages bring newlines with them, a server may speak in
+ * another encoding before a session stands, and clipping can cut a character in two. Messages and
+ * tables would refuse such a text, and with it why the task failed.
+ */
+static void make_presentable(char *s)
 {
     size_t len = strlen(s);
 
+    text_make_utf8(s);
     while (len > 0 && (s[len - 1] == '\n' || s[len - 1] == ' ')) {
         s[--len] = '\0';
     }
@@ -32,7 +37,7 @@ bool err_set(struct err *e, enum err_class cls, const char *type, const char *fm
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
-    one_line(text);
+    make_presentable(text);
     e->cls = cls;
     text_copy(e->type, sizeof e->type, type);
     memcpy(e->text, text, sizeof text);
@@ -46,6 +51,7 @@ bool err_prefix(struct err *e, const char *what)
     if (e) {
         text_copy(text, sizeof text, e->text);
         snprintf(e->text, sizeof e->text, "%.120s: %.270s", what, text);
+        text_make_utf8(e->text);
     }
     return false;
 }

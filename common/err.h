@@ -19,7 +19,7 @@ enum err_class {
 struct err {
     enum err_class cls;
     char type[48];  /* short name for programs: "OperationalError", "ValueError", ... */
-    char text[400]; /* one line for people; never holds a secret */
+    char text[400]; /* one line of UTF-8 for people; never holds a secret */
 };
 
 /* Fills in *e (e may be NULL) and returns false, so that "return err_set(...)" reads well. */

@@ -92,6 +92,23 @@ bool text_is_utf8(const char *s, size_t len)
     return true;
 }
 
+void text_make_utf8(char *s)
+{
+    unsigned char *u = (unsigned char *)s;
+    size_t left = strlen(s);
+
+    while (left > 0) {
+        size_t n = utf8_sequence(u, left);
+
+        if (n == 0) {
+            *u = '?';
+            n = 1;
+        }
+        u += n;
+        left -= n;
+    }
+}
+
 size_t text_utf8_count(const char *s, size_t len)
 {
     size_t count = 0;

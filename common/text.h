@@ -9,6 +9,8 @@ bool text_n_to_i64(const char *s, size_t len, int64_t min, int64_t max, int64_t 
 
 /* Strict UTF-8 (no overlong forms, surrogates or values above U+10FFFF). */
 bool text_is_utf8(const char *s, size_t len);
+/* Puts a question mark for every byte that is not part of valid UTF-8. */
+void text_make_utf8(char *s);
 /* Code points in valid UTF-8. */
 size_t text_utf8_count(const char *s, size_t len);
 /* A control character (C0, DEL) is in it. */

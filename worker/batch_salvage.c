@@ -84,6 +84,7 @@ static bool fail_server(struct salvage *s, const char *server, const struct err 
     }
     snprintf(f->reason, sizeof f->reason, "%.300s%s", why->text,
              counted ? "" : " (its characters cannot be counted either)");
+    text_make_utf8(f->reason); /* a character may have been cut in two */
     s->b->failed += f->characters;
     log_error("batch.server_failed", "run=%" PRId64 " server=%s characters=%" PRIu64 " reason=%s",
               s->b->run_id, LOGQ(server), f->characters, LOGQ(f->reason));

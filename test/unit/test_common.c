@@ -293,6 +293,26 @@ static void test_errors_are_one_line(void **state)
     assert_false(err_set(NULL, ERR_PERMANENT, "X", "nobody asks"));
 }
 
+static void test_errors_are_utf8(void **state)
+{
+    char korean[3 * 200 + 1] = "";
+    struct err e;
+
+    (void)state;
+    for (size_t i = 0; i < 200; i++) {
+        memcpy(korean + 3 * i, "\xea\xb0\x80", 4);
+    }
+    for (size_t shift = 0; shift < 3; shift++) { /* wherever a character is cut */
+        err_set(&e, ERR_RETRYABLE, "X", "%.*s%s", (int)shift, "ab", korean);
+        assert_true(strlen(e.text) > 390);
+        assert_true(text_is_utf8(e.text, strlen(e.text)));
+        err_prefix(&e, "publish");
+        assert_true(text_is_utf8(e.text, strlen(e.text)));
+    }
+    err_set(&e, ERR_RETRYABLE, "X", "FATAL: \xb0\xfc\xb8\xae 1"); /* EUC-KR */
+    assert_string_equal(e.text, "FATAL: ???? 1");
+}
+
 static void test_log_values_are_quoted(void **state)
 {
     char big[1000];
@@ -321,6 +341,7 @@ int main(void)
         cmocka_unit_test(test_reserved_bytes_end_in_nul_before_they_are_used),
         cmocka_unit_test(test_base64),
         cmocka_unit_test(test_errors_are_one_line),
+        cmocka_unit_test(test_errors_are_utf8),
         cmocka_unit_test(test_log_values_are_quoted),
     };
 
