@@ -6,11 +6,16 @@
  * A payload is passed on in full unless it is large or prints as much more than it is: a number of
  * ten bytes may have 131,000 digits. Of the others stats_for_scoring() leaves the eight keys; that
  * takes as long as reading 10 KB, so it is not done to those of a few kilobytes.
+ *
+ * The column's storage compresses nothing, but a value copied from another table comes as it was
+ * there, and then pg_column_size() says nothing of what it holds. `#> '{}'` is the same value,
+ * unpacked.
  */
 const char BATCH_ROW_COLUMNS[] =
-    "id, server, name, class, level, power, CASE WHEN pg_column_size(stats_payload) <= 1024"
-    " OR (pg_column_size(stats_payload) <= 8192 AND octet_length(stats_payload::text) <= 65536)"
-    " THEN stats_payload ELSE stats_for_scoring(stats_payload) END";
+    "id, server, name, class, level, power, CASE WHEN pg_column_compression(stats_payload) IS NULL"
+    " AND (pg_column_size(stats_payload) <= 1024"
+    " OR (pg_column_size(stats_payload) <= 8192 AND octet_length(stats_payload::text) <= 65536))"
+    " THEN stats_payload ELSE stats_for_scoring(stats_payload #> '{}') END";
 
 enum { F_ID, F_SERVER, F_NAME, F_CLASS, F_LEVEL, F_POWER, F_STATS };
 

@@ -138,6 +138,26 @@ def test_large_payloads(pg):
     assert [stat for _, stat in board.failed] == ["attack", "", "", "attack", "hp"]
 
 
+def test_compressed_payloads(pg):
+    """Copied from another table, where a gigabyte of digits had been packed into some kilobytes."""
+    pg.query("CREATE TABLE collected (name text, payload jsonb)")
+    for n in (500, 3000, 9000):
+        pg.query("INSERT INTO collected SELECT 'c' || %s, jsonb_build_object('attack', %s::int,"
+                 " 'pad', (SELECT jsonb_agg(1e131000) FROM generate_series(1, %s)))", (n, n, n))
+    pg.query("INSERT INTO collected VALUES ('array', to_jsonb(array_fill(7, ARRAY[3000]))),"
+             " ('text', to_jsonb(repeat('x', 3000)))")
+    pg.query("INSERT INTO characters (server, name, stats_payload)"
+             " SELECT 'Siel', name, payload FROM collected")
+    assert pg.value("SELECT count(pg_column_compression(stats_payload)) FROM characters") == 5
+    add(pg, rows_with([{"attack": 1}]))
+    result = batch(pg)
+    assert (result["processed"], result["failed"]) == (4, 2)
+    assert pg.query("SELECT name FROM ranking_current ORDER BY rank") == [
+        ("c9000",), ("c3000",), ("c500",), ("c0",)]
+    assert pg.query("SELECT reason FROM batch_failures ORDER BY seq") == [
+        ("payload is an array",), ("payload is a string",)]
+
+
 def test_whole_sums_are_exact(pg):
     """Sums that a double cannot hold."""
     add(pg, rows_with([{"attack": 10**12 - (i % 2)} for i in range(30011)]))
