@@ -88,7 +88,10 @@ void batch_after(const struct settings *s)
     PGconn *c = batch_open_session(s, &e);
 
     /* A drop locks the parent table: whoever wants to read meanwhile waits this long at most. */
-    if (c && pg_run(c, "SET lock_timeout = '100ms'; SET statement_timeout = '20s'", &e)) {
+    if (c && pg_run(c,
+                    "SET lock_timeout = '100ms'; SET statement_timeout = '20s';"
+                    "SET client_min_messages = error", /* VACUUM warns of what it skips */
+                    &e)) {
         prune(c);
     } else {
         log_warn("batch.prune", "text=%s", LOGQ(e.text));

@@ -19,15 +19,15 @@ def start_batch(pg, spawn, task_id, **env):
                  args=["--run", TASK, "--id", task_id])
 
 
-def run_batch(pg, task_id=None, slot=None, **env):
-    """The batch in the foreground; the CompletedProcess."""
+def run_batch(pg, task_id=None, slot=None, memory_mb=None, **env):
+    """The batch in the foreground; the CompletedProcess. memory_mb bounds its address space."""
     args = ["--run", TASK]
     if task_id is not None:
         args += ["--id", task_id]
     if slot is not None:
         args += ["--slot", slot]
     return harness.run_program("aion2-worker", *args, env={"DATABASE_URL": pg.url, **env},
-                               timeout=120)
+                               timeout=120, memory_mb=memory_mb)
 
 
 def batch(pg, task_id=None, slot=None, **env):

@@ -172,10 +172,11 @@ def clean_env(extra=None):
     return env
 
 
-def run_program(program, *args, env=None, timeout=60, stdin=None, check=False):
+def run_program(program, *args, env=None, timeout=60, stdin=None, check=False, memory_mb=None):
     """Runs one of our programs to its end: subprocess.CompletedProcess with text in and out."""
+    limit = ["prlimit", f"--as={memory_mb << 20}", "--"] if memory_mb else []
     done = subprocess.run(
-        [str(bin_dir() / program), *map(str, args)],
+        [*limit, str(bin_dir() / program), *map(str, args)],
         env=clean_env(env),
         input=stdin,
         stdin=subprocess.DEVNULL if stdin is None else None,

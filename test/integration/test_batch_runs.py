@@ -8,6 +8,7 @@ from datetime import datetime, timezone
 import pytest
 
 import batch_lab
+import harness
 from batch_lab import add, batch, check, run_batch, start_batch
 from harness import wait_for
 
@@ -245,6 +246,28 @@ def test_few_connections(pg, connections, code):
         assert runs(pg)[0][2] == "failed"
 
 
+def test_memory_runs_out(pg):
+    """Wherever it does: nothing is published, the run says so, and with enough memory it succeeds."""
+    if b"__asan_init" in (harness.bin_dir() / "aion2-worker").read_bytes():
+        pytest.skip("the sanitizer wants terabytes of addresses")
+    pg.query("INSERT INTO characters (server, name, class, level, power, stats_payload)"
+             " SELECT 's' || i % 5, 'c' || i, 'Warrior', 1, i, jsonb_build_object('attack', i % 97)"
+             " FROM generate_series(1, 60000) AS i")
+    said = set()
+    for mb in range(16, 200, 2):
+        done = run_batch(pg, "tight", memory_mb=mb)
+        if done.returncode == 0:
+            break
+        assert pg.query("SELECT * FROM ranking_state") == []
+        assert generations(pg) == []
+        for state, error in pg.query("SELECT state, error FROM batch_runs"):
+            assert state == "failed" and error
+            said.add(error_line(done).split(":")[0])
+    assert said and all(what.startswith("retryable ") for what in said)
+    assert "retryable MemoryError" in said
+    assert pg.value("SELECT count(*) FROM ranking_current") == 60000
+
+
 # ------------------------------------------------------------------------ what readers can see
 
 
@@ -336,6 +359,17 @@ def test_a_long_reader_blocks_nobody(pg):
     reader.close()
     batch(pg)
     assert len(generations(pg)) == 2
+
+
+def test_the_log_is_logfmt_when_cleaning_up_has_to_wait(pg):
+    """VACUUM passes over a table that somebody else cleans, and would warn of it."""
+    populate(pg)
+    conn = pg.connect(autocommit=False)
+    conn.cursor().execute("LOCK TABLE ranking_snapshots IN SHARE UPDATE EXCLUSIVE MODE")
+    done = run_batch(pg)
+    conn.close()
+    assert done.returncode == 0
+    assert [line for line in done.stderr.splitlines() if not line.startswith("ts=")] == []
 
 
 def test_old_runs_and_failures_go(pg):
