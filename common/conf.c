@@ -136,10 +136,26 @@ static void mask_span(char *url, size_t cap, char *start, const char *stops)
     }
 }
 
+/* password=x and sslpassword=x, in a URL's query or in libpq's "key = 'value'" notation. */
+static void mask_passwords(char *out, size_t cap)
+{
+    static const char KEY[] = "password";
+    char *p = out;
+
+    while ((p = strstr(p, KEY)) != NULL) {
+        p += strlen(KEY);
+        p += strspn(p, " ");
+        if (*p == '=') {
+            p += 1 + strspn(p + 1, " ");
+            mask_span(out, cap, p, *p == '\'' ? "" : "& "); /* quoted: to the end */
+        }
+    }
+}
+
 const char *conf_mask_url(const char *url)
 {
     static __thread char out[1024];
-    char *scheme, *at, *colon, *key;
+    char *scheme, *at, *colon;
 
     text_copy(out, sizeof out, url);
     scheme = strstr(out, "://");
@@ -157,9 +173,6 @@ const char *conf_mask_url(const char *url)
             snprintf(colon, sizeof out - (size_t)(colon - out), ":***%s", rest);
         }
     }
-    key = strstr(out, "password=");
-    if (key) {
-        mask_span(out, sizeof out, key + strlen("password="), "& ");
-    }
+    mask_passwords(out, sizeof out);
     return out;
 }

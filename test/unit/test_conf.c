@@ -84,6 +84,11 @@ static void test_secrets_are_masked(void **state)
         {"postgresql://h/db?user=u&password=secret&sslmode=require",
          "postgresql://h/db?user=u&password=***&sslmode=require"},
         {"host=h password=secret dbname=d", "host=h password=*** dbname=d"},
+        {"postgresql://h/db?sslpassword=s1&password=s2",
+         "postgresql://h/db?sslpassword=***&password=***"},
+        {"host=h password = secret dbname=d", "host=h password = *** dbname=d"},
+        {"host=h password='my \\' secret' dbname=d", "host=h password=***"},
+        {"host=h dbname=password", "host=h dbname=password"},
         {"redis://h:6379/0", "redis://h:6379/0"},
         {"host=/run/x dbname=d", "host=/run/x dbname=d"},
     };
