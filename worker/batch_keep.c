@@ -2,6 +2,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/log.h"
 #include "worker/batch_parts.h"
 
 /*
@@ -108,9 +109,13 @@ static bool keep_of_server(void *batch, const struct pgcopy_field *fields, struc
     return population_make_entry(&b->people, &old.row, &entry, e) && keep(b, &entry, &old, e);
 }
 
-/* Rows of the live generation that fit the condition. */
+/*
+ * Rows of the live generation that fit the condition. Those that cannot be read are left out: the
+ * next run would find the same damage, and nobody would ever be ranked again.
+ */
 static bool read_live(struct batch *b, const char *condition, copy_row_fn take, struct err *e)
 {
+    char sqlstate[SQLSTATE_SIZE];
     char sql[512];
     const struct copy_source source = {.sql = sql, .fields = F_COUNT, .take = take, .ctx = b};
 
@@ -119,7 +124,15 @@ static bool read_live(struct batch *b, const char *condition, copy_row_fn take, 
              " power_rank, percentile, last_scored_at, stale FROM ranking_entries"
              " WHERE run_id = %" PRId64 " AND %s) TO STDOUT (FORMAT binary)",
              b->live_run_id, condition);
-    return copy_read(b->main, &source, NULL, e);
+    if (copy_read(b->main, &source, sqlstate, e)) {
+        return true;
+    }
+    if (!batch_is_data_error(sqlstate)) {
+        return false;
+    }
+    log_error("batch.not_kept", "run=%" PRId64 " live_run=%" PRId64 " text=%s", b->run_id,
+              b->live_run_id, LOGQ(e->text));
+    return pg_run(b->main, "ROLLBACK; BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", e);
 }
 
 /* '{1,2,3}' */

@@ -140,3 +140,24 @@ def test_a_server_that_fails_before_it_ever_was_on_the_board(damaged):
     check_without_siel(pg, None, result, characters)
     assert result["failed"] == EACH
     assert pg.query("SELECT 1 FROM ranking_snapshots WHERE server = 'Siel'") == []
+
+
+def test_a_live_ranking_that_cannot_be_read_does_not_stop_the_next(damaged):
+    """Whose score is lost there and whose stats are bad now has none; everybody else is ranked."""
+    pg = damaged
+    populate(pg)
+    batch(pg)
+    bad = pg.value("UPDATE characters SET stats_payload = '[]' WHERE server = 'Zikel'"
+                   " AND name = 'c3' RETURNING id")
+    characters = batch_lab.characters(pg)
+    live = f"ranking_entries_{pg.value('SELECT run_id FROM ranking_state')}"
+    flip(pg, live, blocks_of(pg, live))
+
+    done = batch_lab.run_batch(pg)
+    assert done.returncode == 0, done.stderr
+    result = json.loads(done.stdout)
+    board = oracle.run(characters, None, batch_lab.instant(result))
+    assert batch_lab.entries(pg) == board.entries
+    assert bad not in {e.id for e in board.entries}
+    assert (result["processed"], result["failed"]) == (3 * EACH - 1, 1)
+    assert "event=batch.not_kept" in done.stderr
