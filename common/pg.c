@@ -19,6 +19,7 @@ enum err_class pg_sqlstate_class(const char *sqlstate)
         {"57P", ERR_RETRYABLE},   /* shutdown, crash, cannot connect now */
         {"58", ERR_RETRYABLE},    /* system error: I/O */
         {"25006", ERR_RETRYABLE}, /* read-only transaction: a standby, before or after a failover */
+        {"25P03", ERR_RETRYABLE}, /* idle in a transaction for too long: the machine had stopped */
         {"72", ERR_RETRYABLE},    /* snapshot too old */
     };
 

@@ -241,7 +241,7 @@ static void test_sqlstates_are_classed(void **state)
         {"40001", ERR_RETRYABLE}, {"40P01", ERR_RETRYABLE}, {"53100", ERR_RETRYABLE},
         {"55P03", ERR_RETRYABLE}, {"57P01", ERR_RETRYABLE}, {"57014", ERR_CANCELLED},
         {"23505", ERR_PERMANENT}, {"22P02", ERR_PERMANENT}, {"42P01", ERR_PERMANENT},
-        {"XX001", ERR_PERMANENT}, {"28P01", ERR_PERMANENT},
+        {"XX001", ERR_PERMANENT}, {"28P01", ERR_PERMANENT}, {"25P03", ERR_RETRYABLE},
     };
 
     (void)state;
