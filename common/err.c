@@ -20,8 +20,8 @@ static void make_presentable(char *s)
         s[--len] = '\0';
     }
     for (; *s; s++) {
-        if (*s == '\n' || *s == '\r' || *s == '\t') {
-            *s = ' ';
+        if ((unsigned char)*s < 0x20 || *s == 0x7f) {
+            *s = ' '; /* what a file holds must not steer the terminal either */
         }
     }
 }

@@ -290,6 +290,8 @@ static void test_errors_are_one_line(void **state)
     assert_string_equal(e.text, "reading: server closed  the line");
     err_set(&e, ERR_PERMANENT, "X", "again: %s", e.text); /* its own text as an argument */
     assert_string_equal(e.text, "again: reading: server closed  the line");
+    err_set(&e, ERR_PERMANENT, "X", "\x1b]0;title\x07 \x7f.");
+    assert_string_equal(e.text, " ]0;title   .");
     assert_false(err_set(NULL, ERR_PERMANENT, "X", "nobody asks"));
 }
 
