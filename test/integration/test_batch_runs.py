@@ -180,7 +180,7 @@ def test_killed_and_redelivered_at_once(pg, spawn, point):
     assert len(generations(pg)) == 1
 
 
-@pytest.mark.parametrize("point", ["reading", "publishing"])
+@pytest.mark.parametrize("point", POINTS)
 def test_postgresql_crashes(pg, spawn, point):
     populate(pg)
     batch(pg)
