@@ -11,7 +11,7 @@
 struct script *const BROKER_SCRIPTS[] = {
     &BROKER_LUA_REGISTER, &BROKER_LUA_HEARTBEAT,  &BROKER_LUA_UNREGISTER, &BROKER_LUA_TAKE,
     &BROKER_LUA_ADOPT,    &BROKER_LUA_FINISH,     &BROKER_LUA_POSTPONE,   &BROKER_LUA_REQUEUE,
-    &BROKER_LUA_LOST,     &BROKER_LUA_QUARANTINE, &BROKER_LUA_DUE,        &BROKER_LUA_REAP,
+    &BROKER_LUA_LOST,     &BROKER_LUA_QUARANTINE, &BROKER_LUA_DUE,
 };
 const size_t BROKER_SCRIPT_COUNT = ARRAY_LEN(BROKER_SCRIPTS);
 
@@ -77,6 +77,12 @@ static void keys_worker(struct broker_cmd *c, const struct broker *b)
     key2(c, KEY_WORKER_PREFIX, b->boot);
 }
 
+static void args_quarantine(struct broker_cmd *c)
+{
+    arg_i64(c, BROKER_QUARANTINE_MAX);
+    arg_i64(c, BROKER_DEAD_BYTES_MAX);
+}
+
 void broker_cmd_fini(struct broker_cmd *c)
 {
     for (int i = 0; i < c->n; i++) {
@@ -106,10 +112,19 @@ void broker_heartbeat(struct broker_cmd *c, const struct broker *b, const char *
     begin(c, &BROKER_LUA_HEARTBEAT);
     keys_worker(c, b);
     keys_hold(c, b);
+    key(c, KEY_RECOVERIES);
+    key(c, KEY_DELAYED);
+    key(c, KEY_QUARANTINE);
     arg(c, b->boot);
     arg_i64(c, BROKER_HEARTBEAT_MS);
     arg(c, info_json);
     arg(c, known_tags);
+    arg(c, KEY_WORKER_PREFIX);
+    arg(c, KEY_HELD_PREFIX);
+    arg(c, KEY_HELDQ_PREFIX);
+    arg_i64(c, BROKER_BATCH_MAX);
+    arg_i64(c, BROKER_HEARTBEAT_MS / 1000);
+    args_quarantine(c);
 }
 
 void broker_unregister(struct broker_cmd *c, const struct broker *b)
@@ -137,7 +152,7 @@ void broker_take(struct broker_cmd *c, const struct broker *b, const char *tag)
     arg(c, tag);
     arg_i64(c, (int64_t)MSG_BYTES_MAX);
     arg(c, KEY_OVERSIZED);
-    arg_i64(c, BROKER_QUARANTINE_MAX);
+    args_quarantine(c);
 }
 
 static bool is_int(const redisReply *r, size_t i)
@@ -202,6 +217,7 @@ void broker_finish(struct broker_cmd *c, const struct broker *b, const struct br
     arg_i64(c, end->expires_s);
     arg(c, end->dead);
     arg_i64(c, BROKER_DEAD_MAX);
+    arg_i64(c, BROKER_DEAD_BYTES_MAX);
 }
 
 static void postpone(struct broker_cmd *c, const struct broker *b, const struct broker_hold *h,
@@ -267,7 +283,7 @@ void broker_quarantine(struct broker_cmd *c, const struct broker *b, const char 
     arg(c, tag);
     arg(c, reason);
     arg(c, b64);
-    arg_i64(c, BROKER_QUARANTINE_MAX);
+    args_quarantine(c);
 }
 
 void broker_due(struct broker_cmd *c)
@@ -276,20 +292,7 @@ void broker_due(struct broker_cmd *c)
     key(c, KEY_DELAYED);
     key(c, KEY_QUARANTINE);
     arg_i64(c, BROKER_BATCH_MAX);
-    arg_i64(c, BROKER_QUARANTINE_MAX);
-}
-
-void broker_reap(struct broker_cmd *c)
-{
-    begin(c, &BROKER_LUA_REAP);
-    key(c, KEY_WORKERS);
-    key(c, KEY_COUNTERS);
-    key(c, KEY_RECOVERIES);
-    arg(c, KEY_WORKER_PREFIX);
-    arg(c, KEY_HELD_PREFIX);
-    arg(c, KEY_HELDQ_PREFIX);
-    arg_i64(c, BROKER_BATCH_MAX);
-    arg_i64(c, BROKER_HEARTBEAT_MS / 1000);
+    args_quarantine(c);
 }
 
 redisReply *broker_run(redisContext *c, const struct broker_cmd *cmd, struct err *e)

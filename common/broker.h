@@ -14,9 +14,10 @@
 #define BROKER_HEARTBEAT_EVERY_MS 2000
 #define BROKER_LOSSES_MAX         2   /* children that may die of one task */
 #define BROKER_RECOVERIES_MAX     10  /* workers that may die while holding one message */
-#define BROKER_BATCH_MAX          100 /* messages moved by one run of due or reap */
+#define BROKER_BATCH_MAX          100 /* messages moved or recovered by one step */
 #define BROKER_QUARANTINE_MAX     1000
 #define BROKER_DEAD_MAX           10000
+#define BROKER_DEAD_BYTES_MAX     (64 * MIB) /* of memory, dead letters and quarantine each */
 #define BROKER_QUEUE_MAX          200 /* bytes of a queue's name */
 #define BROKER_TAG_SIZE           24
 #define BROKER_ARGS_MAX           20
@@ -55,8 +56,10 @@ struct broker_hold {
 void broker_register(struct broker_cmd *c, const struct broker *b, const char *info_json);
 /*
  * Renews the heartbeat. known_tags: every tag the worker knows of, each followed by a space;
- * whatever else is held under its name goes back to its list (an answer that never came). Replies
- * {1, messages put back} or {0}: not registered (any more).
+ * whatever else is held under its name goes back to its list (an answer that never came). Also puts
+ * back what dead workers held, and does what broker_due does. Replies {0}: not registered (any
+ * more), or {1, own messages put back, messages of dead workers, dead workers, moved, ms until the
+ * next or -1}.
  */
 void broker_heartbeat(struct broker_cmd *c, const struct broker *b, const char *info_json,
                       const char *known_tags);
@@ -128,8 +131,6 @@ void broker_quarantine(struct broker_cmd *c, const struct broker *b, const char 
 
 /* Moves what is due to its list. Replies {moved, ms until the next or -1}. */
 void broker_due(struct broker_cmd *c);
-/* Puts back what dead workers held. Replies {messages, workers}. */
-void broker_reap(struct broker_cmd *c);
 
 /* Runs a command on a blocking connection. NULL and *e on failure; freeReplyObject. */
 redisReply *broker_run(redisContext *c, const struct broker_cmd *cmd, struct err *e) MUST_CHECK;

@@ -3,7 +3,34 @@
 /*
  * Counters are changed only in the step in which a hold begins or ends, so at any moment
  *   taken = done + retried + delayed + requeued + recovered + quarantined + held now.
+ *
+ * Redis does not undo what a script did before it failed. So a message is written to where it goes
+ * before it is removed from where it was: a key that holds something else, or a Redis without
+ * memory, fails the step before anything is lost. (take begins by removing, which a full Redis
+ * allows; nothing after that can fail.)
  */
+
+/* count(counters, field, n): never a reason to fail. */
+#define LUA_COUNT                                                                                  \
+    "local function count(counters, field, n)\n"                                                   \
+    "  redis.pcall('HINCRBY', counters, field, n)\n"                                               \
+    "end\n"
+
+/*
+ * push_bounded(list, entry, max, max_bytes): newest first; the oldest go. Small entries are bounded
+ * by their number, and only a large one is worth the walk over the list's nodes for its size.
+ */
+#define LUA_PUSH_BOUNDED                                                                           \
+    "local function push_bounded(list, entry, max, max_bytes)\n"                                   \
+    "  redis.call('LPUSH', list, entry)\n"                                                         \
+    "  redis.call('LTRIM', list, 0, max - 1)\n"                                                    \
+    "  if #entry > 4096 then\n"                                                                    \
+    "    local bytes = redis.call('MEMORY', 'USAGE', list, 'SAMPLES', 0)\n"                        \
+    "    while bytes > tonumber(max_bytes) and redis.call('LLEN', list) > 1 do\n"                  \
+    "      bytes = bytes - #redis.call('RPOP', list)\n"                                            \
+    "    end\n"                                                                                    \
+    "  end\n"                                                                                      \
+    "end\n"
 
 #define LUA_NOW_MS                                                                                 \
     "local function now_ms()\n"                                                                    \
@@ -44,11 +71,12 @@
     "  end\n"                                                                                      \
     "end\n"
 
-/* store(key, expires, doc): never over a SUCCESS; who waits is told what is stored. */
+/* store(key, expires, doc): never over a SUCCESS; who waits is told what is stored. What is there
+ * and is no text gives way. */
 #define LUA_STORE                                                                                  \
     "local function store(key, expires, doc)\n"                                                    \
-    "  local old = redis.call('GET', key)\n"                                                       \
-    "  if old then\n"                                                                              \
+    "  local old = redis.pcall('GET', key)\n"                                                      \
+    "  if type(old) == 'string' then\n"                                                            \
     "    local ok, v = pcall(cjson.decode, old)\n"                                                 \
     "    if ok and type(v) == 'table' and v.status == 'SUCCESS' then\n"                            \
     "      redis.call('PUBLISH', key, old)\n"                                                      \
@@ -59,6 +87,57 @@
     "  redis.call('PUBLISH', key, doc)\n"                                                          \
     "end\n"
 
+/*
+ * reap(workers, recoveries, prefixes, max, grace_s): messages put back, dead workers. After a restart
+ * of Redis every heartbeat may have run out: workers get grace_s to come back.
+ */
+#define LUA_REAP                                                                                   \
+    "local function reap(all, recoveries, prefixes, max, grace_s)\n"                               \
+    "  local messages, workers = 0, 0\n"                                                           \
+    "  for _, boot in ipairs(redis.call('SMEMBERS', all)) do\n"                                    \
+    "    if messages < max and redis.call('EXISTS', prefixes.worker .. boot) == 0 then\n"          \
+    "      local up = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')\n"     \
+    "      if tonumber(up or 0) < tonumber(grace_s) then return 0, 0 end\n"                        \
+    "      local held, heldq = prefixes.held .. boot, prefixes.heldq .. boot\n"                    \
+    "      for _, m in ipairs(redis.call('HVALS', held)) do\n"                                     \
+    "        redis.call('HINCRBY', recoveries, redis.sha1hex(m), 1)\n"                             \
+    "      end\n"                                                                                  \
+    "      messages = messages + put_back(held, heldq, '', 100000)\n"                              \
+    "      workers = workers + 1\n"                                                                \
+    "      redis.call('SREM', all, boot)\n"                                                        \
+    "      redis.call('DEL', held, heldq)\n"                                                       \
+    "    end\n"                                                                                    \
+    "  end\n"                                                                                      \
+    "  return messages, workers\n"                                                                 \
+    "end\n"
+
+/*
+ * due(delayed, quarantine, max, ...): how many were moved, ms until the next or -1. One at a time:
+ * each may be as long as a message may be. What cannot be put where it says is set aside.
+ */
+#define LUA_DUE                                                                                    \
+    "local function due(delayed, quarantine, max, entries_max, bytes_max)\n"                       \
+    "  local now, moved = now_ms(), 0\n"                                                           \
+    "  while moved < max do\n"                                                                     \
+    "    local first = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')\n"                        \
+    "    local member, score = first[1], tonumber(first[2])\n"                                     \
+    "    if not member then return moved, -1 end\n"                                                \
+    "    if score > now then return moved, math.min(score - now, 2000000000) end\n"                \
+    "    local ok, v = pcall(cjson.decode, member)\n"                                              \
+    "    local ours = ok and type(v) == 'table' and type(v.q) == 'string' and\n"                   \
+    "      type(v.m) == 'string'\n"                                                                \
+    "    if not ours or type(redis.pcall('LPUSH', v.q, v.m)) ~= 'number' then\n"                   \
+    "      push_bounded(quarantine, cjson.encode({at = math.floor(now / 1000), q = delayed,\n"     \
+    "        reason = ours and 'a delayed message whose list cannot be written' or\n"                     \
+    "          'a member of the delayed set that is not ours',\n"                                  \
+    "        b64 = '', text = member}), entries_max, bytes_max)\n"                                 \
+    "    end\n"                                                                                    \
+    "    redis.call('ZREM', delayed, member)\n"                                                    \
+    "    moved = moved + 1\n"                                                                      \
+    "  end\n"                                                                                      \
+    "  return moved, 0\n"                                                                          \
+    "end\n"
+
 /* KEYS workers, worker; ARGV boot, ttl_ms, info */
 struct script BROKER_LUA_REGISTER = {
     .name = "register",
@@ -67,45 +146,55 @@ struct script BROKER_LUA_REGISTER = {
            "return 1\n",
 };
 
-/* KEYS workers, worker, held, heldq, counters; ARGV boot, ttl_ms, info, known tags */
+/*
+ * KEYS workers, worker, held, heldq, counters, recoveries, delayed, quarantine;
+ * ARGV boot, ttl_ms, info, known tags, prefixes of worker, held, heldq; messages_max, grace_s,
+ * quarantine_max, quarantine_bytes_max
+ */
 struct script BROKER_LUA_HEARTBEAT = {
     .name = "heartbeat",
-    .lua = LUA_PUT_BACK "if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then return {0} end\n"
-                        "redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2])\n"
-                        "local n = put_back(KEYS[3], KEYS[4], ' ' .. ARGV[4], 1000)\n"
-                        "if n > 0 then redis.call('HINCRBY', KEYS[5], 'requeued', n) end\n"
-                        "return {1, n}\n",
+    .lua = LUA_NOW_MS LUA_COUNT LUA_PUSH_BOUNDED LUA_PUT_BACK LUA_REAP LUA_DUE
+    "if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then return {0} end\n"
+    "redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2])\n"
+    "local n = put_back(KEYS[3], KEYS[4], ' ' .. ARGV[4], 1000)\n"
+    "if n > 0 then count(KEYS[5], 'requeued', n) end\n"
+    "local prefixes = {worker = ARGV[5], held = ARGV[6], heldq = ARGV[7]}\n"
+    "local messages, workers = reap(KEYS[1], KEYS[6], prefixes, tonumber(ARGV[8]), ARGV[9])\n"
+    "if messages > 0 then count(KEYS[5], 'recovered', messages) end\n"
+    "local moved, next_ms = due(KEYS[7], KEYS[8], tonumber(ARGV[8]), ARGV[10], ARGV[11])\n"
+    "return {1, n, messages, workers, moved, next_ms}\n",
 };
 
 /* KEYS workers, worker, held, heldq, counters; ARGV boot */
 struct script BROKER_LUA_UNREGISTER = {
     .name = "unregister",
-    .lua = LUA_PUT_BACK "if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then return 0 end\n"
-                        "local n = put_back(KEYS[3], KEYS[4], '', 100000)\n"
-                        "if n > 0 then redis.call('HINCRBY', KEYS[5], 'requeued', n) end\n"
-                        "redis.call('SREM', KEYS[1], ARGV[1])\n"
-                        "redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])\n"
-                        "return n\n",
+    .lua = LUA_COUNT LUA_PUT_BACK
+    "if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then return 0 end\n"
+    "local n = put_back(KEYS[3], KEYS[4], '', 100000)\n"
+    "if n > 0 then count(KEYS[5], 'requeued', n) end\n"
+    "redis.call('SREM', KEYS[1], ARGV[1])\n"
+    "redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])\n"
+    "return n\n",
 };
 
 /* KEYS workers, held, heldq, counters, recoveries, quarantine, the lists;
- * ARGV boot, tag, bytes_max, oversized prefix, quarantine_max */
+ * ARGV boot, tag, bytes_max, oversized prefix, quarantine_max, quarantine_bytes_max */
 struct script BROKER_LUA_TAKE = {
     .name = "take",
-    .lua = LUA_NOW_MS
+    .lua = LUA_NOW_MS LUA_COUNT LUA_PUSH_BOUNDED
     "if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then return {-1} end\n"
     "for i = 7, #KEYS do\n"
     "  local m = redis.call('RPOP', KEYS[i])\n"
     "  if m then\n"
-    "    redis.call('HINCRBY', KEYS[4], 'taken', 1)\n"
+    "    count(KEYS[4], 'taken', 1)\n"
     "    local now = now_ms()\n"
     "    if #m > tonumber(ARGV[3]) then\n"
     "      local key = ARGV[4] .. string.format('%.0f', now) .. ':' .. ARGV[2]\n"
     "      redis.call('SETEX', key, 604800, m)\n"
-    "      redis.call('LPUSH', KEYS[6], cjson.encode({at = math.floor(now / 1000), q = KEYS[i],\n"
-    "        reason = 'longer than ' .. ARGV[3] .. ' bytes', key = key, bytes = #m, b64 = ''}))\n"
-    "      redis.call('LTRIM', KEYS[6], 0, ARGV[5] - 1)\n"
-    "      redis.call('HINCRBY', KEYS[4], 'quarantined', 1)\n"
+    "      count(KEYS[4], 'quarantined', 1)\n"
+    "      push_bounded(KEYS[6], cjson.encode({at = math.floor(now / 1000), q = KEYS[i],\n"
+    "        reason = 'longer than ' .. ARGV[3] .. ' bytes', key = key, bytes = #m, b64 = ''}),\n"
+    "        ARGV[5], ARGV[6])\n"
     "      return {2, key, #m}\n"
     "    end\n"
     "    redis.call('HSET', KEYS[2], ARGV[2], m)\n"
@@ -130,26 +219,33 @@ struct script BROKER_LUA_ADOPT = {
                               "return 1\n",
 };
 
+/* end_hold(held, heldq, tag, recoveries) */
+#define LUA_END_HOLD                                                                               \
+    LUA_FORGET_RECOVERIES                                                                          \
+    "local function end_hold(held, heldq, tag, recoveries)\n"                                      \
+    "  forget_recoveries(held, tag, recoveries)\n"                                                 \
+    "  redis.call('HDEL', held, tag)\n"                                                            \
+    "  redis.call('HDEL', heldq, tag)\n"                                                           \
+    "end\n"
+
 /* KEYS held, heldq, counters, recoveries, losses, dead, result;
- * ARGV tag, id, doc, success, expires, dead letter, dead_max */
+ * ARGV tag, id, doc, success, expires, dead letter, dead_max, dead_bytes_max */
 struct script BROKER_LUA_FINISH = {
     .name = "finish",
-    .lua = LUA_NOW_MS LUA_FORGET_RECOVERIES LUA_STORE
-    "forget_recoveries(KEYS[1], ARGV[1], KEYS[4])\n"
-    "local had = redis.call('HDEL', KEYS[1], ARGV[1])\n"
-    "redis.call('HDEL', KEYS[2], ARGV[1])\n"
+    .lua = LUA_NOW_MS LUA_COUNT LUA_PUSH_BOUNDED LUA_END_HOLD LUA_STORE
+    "local had = redis.call('HEXISTS', KEYS[1], ARGV[1])\n"
+    "if had == 1 and ARGV[6] ~= '' then\n"
+    "  local at = string.format('{\"at\":%.0f,', math.floor(now_ms() / 1000))\n"
+    "  push_bounded(KEYS[6], at .. string.sub(ARGV[6], 2), ARGV[7], ARGV[8])\n"
+    "  count(KEYS[3], 'dead', 1)\n"
+    "end\n"
     "if ARGV[3] ~= '' and (had == 1 or ARGV[4] == '1') then\n"
     "  store(KEYS[7], ARGV[5], ARGV[3])\n"
     "end\n"
     "if had == 0 then return 0 end\n"
+    "end_hold(KEYS[1], KEYS[2], ARGV[1], KEYS[4])\n"
     "redis.call('HDEL', KEYS[5], ARGV[2])\n"
-    "redis.call('HINCRBY', KEYS[3], 'done', 1)\n"
-    "if ARGV[6] ~= '' then\n"
-    "  local at = string.format('{\"at\":%.0f,', math.floor(now_ms() / 1000))\n"
-    "  redis.call('LPUSH', KEYS[6], at .. string.sub(ARGV[6], 2))\n"
-    "  redis.call('LTRIM', KEYS[6], 0, ARGV[7] - 1)\n"
-    "  redis.call('HINCRBY', KEYS[3], 'dead', 1)\n"
-    "end\n"
+    "count(KEYS[3], 'done', 1)\n"
     "return 1\n",
 };
 
@@ -157,17 +253,15 @@ struct script BROKER_LUA_FINISH = {
  * ARGV tag, nonce, message, due_ms, relative, counter, doc, expires */
 struct script BROKER_LUA_POSTPONE = {
     .name = "postpone",
-    .lua = LUA_NOW_MS LUA_FORGET_RECOVERIES LUA_STORE
+    .lua = LUA_NOW_MS LUA_COUNT LUA_END_HOLD LUA_STORE
     "local q = redis.call('HGET', KEYS[2], ARGV[1])\n"
-    "forget_recoveries(KEYS[1], ARGV[1], KEYS[4])\n"
-    "local had = redis.call('HDEL', KEYS[1], ARGV[1])\n"
-    "redis.call('HDEL', KEYS[2], ARGV[1])\n"
-    "if had == 0 or not q then return 0 end\n"
+    "if not q or redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end\n"
     "local due = tonumber(ARGV[4])\n"
     "if ARGV[5] == '1' then due = due + now_ms() end\n"
     "redis.call('ZADD', KEYS[5], string.format('%.0f', due),\n"
     "  cjson.encode({q = q, m = ARGV[3], n = ARGV[2]}))\n"
-    "redis.call('HINCRBY', KEYS[3], ARGV[6], 1)\n"
+    "end_hold(KEYS[1], KEYS[2], ARGV[1], KEYS[4])\n"
+    "count(KEYS[3], ARGV[6], 1)\n"
     "if ARGV[7] ~= '' then store(KEYS[6], ARGV[8], ARGV[7]) end\n"
     "return 1\n",
 };
@@ -175,20 +269,20 @@ struct script BROKER_LUA_POSTPONE = {
 /* KEYS held, heldq, counters; ARGV tag */
 struct script BROKER_LUA_REQUEUE = {
     .name = "requeue",
-    .lua = "local m = redis.call('HGET', KEYS[1], ARGV[1])\n"
+    .lua = LUA_COUNT "local m = redis.call('HGET', KEYS[1], ARGV[1])\n"
            "local q = redis.call('HGET', KEYS[2], ARGV[1])\n"
            "if not m or not q then return 0 end\n"
            "redis.call('RPUSH', q, m)\n"
            "redis.call('HDEL', KEYS[1], ARGV[1])\n"
            "redis.call('HDEL', KEYS[2], ARGV[1])\n"
-           "redis.call('HINCRBY', KEYS[3], 'requeued', 1)\n"
+           "count(KEYS[3], 'requeued', 1)\n"
            "return 1\n",
 };
 
 /* KEYS held, heldq, counters, losses; ARGV tag, id, losses_max */
 struct script BROKER_LUA_LOST = {
     .name = "lost",
-    .lua = "local m = redis.call('HGET', KEYS[1], ARGV[1])\n"
+    .lua = LUA_COUNT "local m = redis.call('HGET', KEYS[1], ARGV[1])\n"
            "local q = redis.call('HGET', KEYS[2], ARGV[1])\n"
            "if not m or not q then return {0, 0} end\n"
            "local losses = redis.call('HINCRBY', KEYS[4], ARGV[2], 1)\n"
@@ -196,73 +290,27 @@ struct script BROKER_LUA_LOST = {
            "redis.call('RPUSH', q, m)\n"
            "redis.call('HDEL', KEYS[1], ARGV[1])\n"
            "redis.call('HDEL', KEYS[2], ARGV[1])\n"
-           "redis.call('HINCRBY', KEYS[3], 'requeued', 1)\n"
+           "count(KEYS[3], 'requeued', 1)\n"
            "return {losses, 1}\n",
 };
 
-/* KEYS held, heldq, counters, recoveries, quarantine; ARGV tag, reason, b64, quarantine_max */
+/* KEYS held, heldq, counters, recoveries, quarantine;
+ * ARGV tag, reason, b64, quarantine_max, quarantine_bytes_max */
 struct script BROKER_LUA_QUARANTINE = {
     .name = "quarantine",
-    .lua = LUA_NOW_MS LUA_FORGET_RECOVERIES
+    .lua = LUA_NOW_MS LUA_COUNT LUA_PUSH_BOUNDED LUA_END_HOLD
+    "if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end\n"
     "local q = redis.call('HGET', KEYS[2], ARGV[1])\n"
-    "forget_recoveries(KEYS[1], ARGV[1], KEYS[4])\n"
-    "local had = redis.call('HDEL', KEYS[1], ARGV[1])\n"
-    "redis.call('HDEL', KEYS[2], ARGV[1])\n"
-    "if had == 0 then return 0 end\n"
-    "redis.call('LPUSH', KEYS[5], cjson.encode({at = math.floor(now_ms() / 1000),\n"
-    "  reason = ARGV[2], q = q or '', b64 = ARGV[3]}))\n"
-    "redis.call('LTRIM', KEYS[5], 0, ARGV[4] - 1)\n"
-    "redis.call('HINCRBY', KEYS[3], 'quarantined', 1)\n"
+    "push_bounded(KEYS[5], cjson.encode({at = math.floor(now_ms() / 1000),\n"
+    "  reason = ARGV[2], q = q or '', b64 = ARGV[3]}), ARGV[4], ARGV[5])\n"
+    "end_hold(KEYS[1], KEYS[2], ARGV[1], KEYS[4])\n"
+    "count(KEYS[3], 'quarantined', 1)\n"
     "return 1\n",
 };
 
-/* KEYS delayed, quarantine; ARGV messages_max, quarantine_max */
+/* KEYS delayed, quarantine; ARGV messages_max, quarantine_max, quarantine_bytes_max */
 struct script BROKER_LUA_DUE = {
     .name = "due",
-    .lua = LUA_NOW_MS
-    "local now = now_ms()\n"
-    "local max = tonumber(ARGV[1])\n"
-    "local due = redis.call('ZRANGEBYSCORE', KEYS[1], '-inf', string.format('%.0f', now),\n"
-    "  'LIMIT', 0, max)\n"
-    "for _, member in ipairs(due) do\n"
-    "  redis.call('ZREM', KEYS[1], member)\n"
-    "  local ok, v = pcall(cjson.decode, member)\n"
-    "  if ok and type(v) == 'table' and type(v.q) == 'string' and type(v.m) == 'string' then\n"
-    "    redis.call('LPUSH', v.q, v.m)\n"
-    "  else\n"
-    "    redis.call('LPUSH', KEYS[2], cjson.encode({at = math.floor(now / 1000), q = KEYS[1],\n"
-    "      reason = 'a member of the delayed set that is not ours', b64 = '', text = member}))\n"
-    "    redis.call('LTRIM', KEYS[2], 0, ARGV[2] - 1)\n"
-    "  end\n"
-    "end\n"
-    "if #due == max then return {#due, 0} end\n"
-    "local next = redis.call('ZRANGE', KEYS[1], 0, 0, 'WITHSCORES')\n"
-    "if not next[2] then return {#due, -1} end\n"
-    "return {#due, math.max(0, math.min(tonumber(next[2]) - now, 2000000000))}\n",
-};
-
-/*
- * KEYS workers, counters, recoveries; ARGV prefixes of worker, held, heldq; messages_max, grace_s
- * After a restart of Redis every heartbeat may have run out: workers get grace_s to come back.
- */
-struct script BROKER_LUA_REAP = {
-    .name = "reap",
-    .lua = LUA_PUT_BACK
-    "local messages, workers, left = 0, 0, tonumber(ARGV[4])\n"
-    "for _, boot in ipairs(redis.call('SMEMBERS', KEYS[1])) do\n"
-    "  if left > 0 and redis.call('EXISTS', ARGV[1] .. boot) == 0 then\n"
-    "    local up = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')\n"
-    "    if tonumber(up or 0) < tonumber(ARGV[5]) then return {0, 0} end\n"
-    "    local held, heldq = ARGV[2] .. boot, ARGV[3] .. boot\n"
-    "    for _, m in ipairs(redis.call('HVALS', held)) do\n"
-    "      redis.call('HINCRBY', KEYS[3], redis.sha1hex(m), 1)\n"
-    "    end\n"
-    "    local n = put_back(held, heldq, '', 100000)\n"
-    "    left, messages, workers = left - n, messages + n, workers + 1\n"
-    "    redis.call('SREM', KEYS[1], boot)\n"
-    "    redis.call('DEL', held, heldq)\n"
-    "  end\n"
-    "end\n"
-    "if messages > 0 then redis.call('HINCRBY', KEYS[2], 'recovered', messages) end\n"
-    "return {messages, workers}\n",
+    .lua = LUA_NOW_MS LUA_PUSH_BOUNDED LUA_DUE
+    "return {due(KEYS[1], KEYS[2], tonumber(ARGV[1]), ARGV[2], ARGV[3])}\n",
 };

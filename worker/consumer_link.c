@@ -7,8 +7,7 @@
 #include "worker/consumer_parts.h"
 #include "worker/loop.h"
 
-#define REAP_EVERY_MS 2000
-#define DUE_EVERY_MS  1000 /* at the latest; earlier when something is due earlier */
+#define DUE_EVERY_MS 1000 /* at the latest; earlier when something is due earlier */
 
 bool reply_is_number(const redisReply *r, size_t i)
 {
@@ -75,8 +74,7 @@ static void on_registered(void *ctx, UNUSED uint64_t number, const redisReply *r
              c->self.boot, LOGQ(c->self.queue));
     c->registered = true;
     consumer_send_steps(c);
-    loop_arm_ms(c->reap_timer, 0);
-    loop_arm_ms(c->due_timer, 0);
+    loop_arm_ms(c->beat_timer, 0); /* what is due, what dead workers held */
     consumer_take_again(c);
     consumer_maybe_leave(c);
 }
@@ -112,6 +110,32 @@ void consumer_abandon(struct consumer *c)
     start_registration(c);
 }
 
+static void on_moved(struct consumer *c, int64_t moved, int64_t next_ms)
+{
+    if (moved > 0) {
+        log_info("delayed.due", "messages=%" PRId64, moved);
+    }
+    if (next_ms >= 0 && next_ms < DUE_EVERY_MS) {
+        loop_arm_ms(c->due_timer, next_ms + 1);
+    }
+}
+
+/* What a heartbeat has done beside renewing. */
+static void on_tidied(struct consumer *c, const redisReply *r)
+{
+    if (r->elements != 6 || !reply_is_number(r, 5)) {
+        return;
+    }
+    if (reply_number(r, 1) > 0) {
+        log_warn("worker.put_back", "messages=%" PRId64, reply_number(r, 1));
+    }
+    if (reply_number(r, 3) > 0) {
+        log_warn("worker.recovered", "messages=%" PRId64 " dead_workers=%" PRId64,
+                 reply_number(r, 2), reply_number(r, 3));
+    }
+    on_moved(c, reply_number(r, 4), reply_number(r, 5));
+}
+
 /* number: the generation, and 1 in its lowest bit after a reconnect */
 static void on_heartbeat(void *ctx, uint64_t number, const redisReply *r)
 {
@@ -124,13 +148,10 @@ static void on_heartbeat(void *ctx, uint64_t number, const redisReply *r)
         consumer_abandon(c);
         return;
     }
-    if (reply_is_number(r, 1) && reply_number(r, 1) > 0) {
-        log_warn("worker.put_back", "messages=%" PRId64, reply_number(r, 1));
-    }
+    on_tidied(c, r);
     if (number & 1) {
         c->registered = true;
         consumer_send_steps(c);
-        loop_arm_ms(c->due_timer, 0);
         consumer_take_again(c);
         consumer_maybe_leave(c);
     }
@@ -147,6 +168,7 @@ static void send_heartbeat(struct consumer *c, bool after_reconnect)
     if (info && !tags.failed) {
         broker_heartbeat(&cmd, &c->self, info, tags.data ? tags.data : "");
         rdsa_script(c->redis, &cmd, on_heartbeat, c, c->generation << 1 | after_reconnect);
+        loop_arm_ms(c->due_timer, DUE_EVERY_MS); /* the heartbeat has looked, too */
         broker_cmd_fini(&cmd);
     }
     buf_fini(&tags);
@@ -177,6 +199,14 @@ void consumer_on_redis_down(void *ctx)
 
 /* ---- timers ---- */
 
+/* Once a second, in turn with or after what else is done then. */
+static void look_where_nobody_waits(struct consumer *c)
+{
+    if (!consumer_waits_everywhere(c)) {
+        consumer_take_again(c);
+    }
+}
+
 static void on_beat_timer(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
 {
     struct consumer *c = arg;
@@ -187,42 +217,16 @@ static void on_beat_timer(UNUSED evutil_socket_t fd, UNUSED short what, void *ar
     }
     if (c->registered) {
         send_heartbeat(c, false);
+        look_where_nobody_waits(c);
     } else {
         consumer_on_redis_up(c); /* the last try got no answer */
     }
 }
 
-static void on_reaped(UNUSED void *ctx, UNUSED uint64_t number, const redisReply *r)
-{
-    if (reply_is_number(r, 0) && reply_is_number(r, 1) && reply_number(r, 1) > 0) {
-        log_warn("worker.recovered", "messages=%" PRId64 " dead_workers=%" PRId64,
-                 reply_number(r, 0), reply_number(r, 1));
-    }
-}
-
-static void on_reap_timer(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
-{
-    struct consumer *c = arg;
-    struct broker_cmd cmd;
-
-    loop_arm_ms(c->reap_timer, REAP_EVERY_MS);
-    if (c->registered && !c->leaving) {
-        broker_reap(&cmd);
-        rdsa_script(c->redis, &cmd, on_reaped, c, 0);
-        broker_cmd_fini(&cmd);
-    }
-}
-
 static void on_due(void *ctx, UNUSED uint64_t number, const redisReply *r)
 {
-    struct consumer *c = ctx;
-    int64_t next_ms = reply_is_number(r, 1) ? reply_number(r, 1) : -1;
-
-    if (reply_is_number(r, 0) && reply_number(r, 0) > 0) {
-        log_info("delayed.due", "messages=%" PRId64, reply_number(r, 0));
-    }
-    if (next_ms >= 0 && next_ms < DUE_EVERY_MS) {
-        loop_arm_ms(c->due_timer, next_ms + 1);
+    if (reply_is_number(r, 0) && reply_is_number(r, 1)) {
+        on_moved(ctx, reply_number(r, 0), reply_number(r, 1));
     }
 }
 
@@ -238,23 +242,19 @@ static void on_due_timer(UNUSED evutil_socket_t fd, UNUSED short what, void *arg
     broker_due(&cmd);
     rdsa_script(c->redis, &cmd, on_due, c, 0);
     broker_cmd_fini(&cmd);
-    if (!consumer_waits_everywhere(c)) {
-        consumer_take_again(c); /* a list without a waiter is looked at once a second */
-    }
+    look_where_nobody_waits(c);
 }
 
 void consumer_start_timers(struct consumer *c)
 {
     c->beat_timer = evtimer_new(c->cf.base, on_beat_timer, c);
-    c->reap_timer = evtimer_new(c->cf.base, on_reap_timer, c);
     c->due_timer = evtimer_new(c->cf.base, on_due_timer, c);
-    MUST(c->beat_timer && c->reap_timer && c->due_timer);
+    MUST(c->beat_timer && c->due_timer);
     loop_arm_ms(c->beat_timer, BROKER_HEARTBEAT_EVERY_MS);
 }
 
 void consumer_free_timers(struct consumer *c)
 {
     event_free(c->beat_timer);
-    event_free(c->reap_timer);
     event_free(c->due_timer);
 }

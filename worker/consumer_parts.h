@@ -29,7 +29,7 @@ struct consumer {
     uint64_t last_number;
     uint64_t taking;     /* number of the take on its way, 0: none */
     uint64_t generation; /* counts our boot ids */
-    struct event *beat_timer, *reap_timer, *due_timer, *grace_timer;
+    struct event *beat_timer, *due_timer, *grace_timer;
     bool registered; /* Redis knows our boot id, as far as we know */
     bool empty;      /* the last take found nothing */
     bool stopping;

@@ -1,7 +1,7 @@
 #include "worker/consumer_parts.h"
 
-#define WAIT_S  "10"
-#define WAIT_MS 15000 /* for the answer to a wait of WAIT_S */
+#define WAIT_S  "20"
+#define WAIT_MS 25000 /* for the answer to a wait of WAIT_S */
 
 static void on_woken(void *ctx, UNUSED uint64_t number, const redisReply *r)
 {
