@@ -18,7 +18,7 @@
 #define BROKER_QUARANTINE_MAX     1000
 #define BROKER_DEAD_MAX           10000
 #define BROKER_DEAD_BYTES_MAX     (64 * MIB) /* of memory, dead letters and quarantine each */
-#define BROKER_QUEUE_MAX          200 /* bytes of a queue's name */
+#define BROKER_QUEUE_MAX          200        /* bytes of a queue's name */
 #define BROKER_TAG_SIZE           24
 #define BROKER_ARGS_MAX           20
 

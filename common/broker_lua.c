@@ -6,8 +6,8 @@
  *
  * Redis does not undo what a script did before it failed. So a message is written to where it goes
  * before it is removed from where it was: a key that holds something else, or a Redis without
- * memory, fails the step before anything is lost. (take begins by removing, which a full Redis
- * allows; nothing after that can fail.)
+ * memory, fails the step before anything is lost. take, and finish without a dead letter, begin by
+ * removing, which a full Redis allows and which makes room; nothing after that can fail.
  */
 
 /* count(counters, field, n): never a reason to fail. */
@@ -88,8 +88,8 @@
     "end\n"
 
 /*
- * reap(workers, recoveries, prefixes, max, grace_s): messages put back, dead workers. After a restart
- * of Redis every heartbeat may have run out: workers get grace_s to come back.
+ * reap(workers, recoveries, prefixes, max, grace_s): messages put back, dead workers. After a
+ * restart of Redis every heartbeat may have run out: workers get grace_s to come back.
  */
 #define LUA_REAP                                                                                   \
     "local function reap(all, recoveries, prefixes, max, grace_s)\n"                               \
@@ -100,7 +100,7 @@
     "      if tonumber(up or 0) < tonumber(grace_s) then return 0, 0 end\n"                        \
     "      local held, heldq = prefixes.held .. boot, prefixes.heldq .. boot\n"                    \
     "      for _, m in ipairs(redis.call('HVALS', held)) do\n"                                     \
-    "        redis.call('HINCRBY', recoveries, redis.sha1hex(m), 1)\n"                             \
+    "        redis.pcall('HINCRBY', recoveries, redis.sha1hex(m), 1)\n"                            \
     "      end\n"                                                                                  \
     "      messages = messages + put_back(held, heldq, '', 100000)\n"                              \
     "      workers = workers + 1\n"                                                                \
@@ -128,7 +128,7 @@
     "      type(v.m) == 'string'\n"                                                                \
     "    if not ours or type(redis.pcall('LPUSH', v.q, v.m)) ~= 'number' then\n"                   \
     "      push_bounded(quarantine, cjson.encode({at = math.floor(now / 1000), q = delayed,\n"     \
-    "        reason = ours and 'a delayed message whose list cannot be written' or\n"                     \
+    "        reason = ours and 'a delayed message whose list cannot be written' or\n"              \
     "          'a member of the delayed set that is not ours',\n"                                  \
     "        b64 = '', text = member}), entries_max, bytes_max)\n"                                 \
     "    end\n"                                                                                    \
@@ -155,7 +155,9 @@ struct script BROKER_LUA_HEARTBEAT = {
     .name = "heartbeat",
     .lua = LUA_NOW_MS LUA_COUNT LUA_PUSH_BOUNDED LUA_PUT_BACK LUA_REAP LUA_DUE
     "if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then return {0} end\n"
-    "redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2])\n"
+    "if redis.pcall('SET', KEYS[2], ARGV[3], 'PX', ARGV[2]).err then\n"
+    "  redis.call('PEXPIRE', KEYS[2], ARGV[2])\n" /* a full Redis allows that */
+    "end\n"
     "local n = put_back(KEYS[3], KEYS[4], ' ' .. ARGV[4], 1000)\n"
     "if n > 0 then count(KEYS[5], 'requeued', n) end\n"
     "local prefixes = {worker = ARGV[5], held = ARGV[6], heldq = ARGV[7]}\n"
@@ -239,11 +241,11 @@ struct script BROKER_LUA_FINISH = {
     "  push_bounded(KEYS[6], at .. string.sub(ARGV[6], 2), ARGV[7], ARGV[8])\n"
     "  count(KEYS[3], 'dead', 1)\n"
     "end\n"
+    "if had == 1 then end_hold(KEYS[1], KEYS[2], ARGV[1], KEYS[4]) end\n"
     "if ARGV[3] ~= '' and (had == 1 or ARGV[4] == '1') then\n"
     "  store(KEYS[7], ARGV[5], ARGV[3])\n"
     "end\n"
     "if had == 0 then return 0 end\n"
-    "end_hold(KEYS[1], KEYS[2], ARGV[1], KEYS[4])\n"
     "redis.call('HDEL', KEYS[5], ARGV[2])\n"
     "count(KEYS[3], 'done', 1)\n"
     "return 1\n",
@@ -270,28 +272,28 @@ struct script BROKER_LUA_POSTPONE = {
 struct script BROKER_LUA_REQUEUE = {
     .name = "requeue",
     .lua = LUA_COUNT "local m = redis.call('HGET', KEYS[1], ARGV[1])\n"
-           "local q = redis.call('HGET', KEYS[2], ARGV[1])\n"
-           "if not m or not q then return 0 end\n"
-           "redis.call('RPUSH', q, m)\n"
-           "redis.call('HDEL', KEYS[1], ARGV[1])\n"
-           "redis.call('HDEL', KEYS[2], ARGV[1])\n"
-           "count(KEYS[3], 'requeued', 1)\n"
-           "return 1\n",
+                     "local q = redis.call('HGET', KEYS[2], ARGV[1])\n"
+                     "if not m or not q then return 0 end\n"
+                     "redis.call('RPUSH', q, m)\n"
+                     "redis.call('HDEL', KEYS[1], ARGV[1])\n"
+                     "redis.call('HDEL', KEYS[2], ARGV[1])\n"
+                     "count(KEYS[3], 'requeued', 1)\n"
+                     "return 1\n",
 };
 
 /* KEYS held, heldq, counters, losses; ARGV tag, id, losses_max */
 struct script BROKER_LUA_LOST = {
     .name = "lost",
     .lua = LUA_COUNT "local m = redis.call('HGET', KEYS[1], ARGV[1])\n"
-           "local q = redis.call('HGET', KEYS[2], ARGV[1])\n"
-           "if not m or not q then return {0, 0} end\n"
-           "local losses = redis.call('HINCRBY', KEYS[4], ARGV[2], 1)\n"
-           "if losses >= tonumber(ARGV[3]) then return {losses, 0} end\n"
-           "redis.call('RPUSH', q, m)\n"
-           "redis.call('HDEL', KEYS[1], ARGV[1])\n"
-           "redis.call('HDEL', KEYS[2], ARGV[1])\n"
-           "count(KEYS[3], 'requeued', 1)\n"
-           "return {losses, 1}\n",
+                     "local q = redis.call('HGET', KEYS[2], ARGV[1])\n"
+                     "if not m or not q then return {0, 0} end\n"
+                     "local losses = redis.call('HINCRBY', KEYS[4], ARGV[2], 1)\n"
+                     "if losses >= tonumber(ARGV[3]) then return {losses, 0} end\n"
+                     "redis.call('RPUSH', q, m)\n"
+                     "redis.call('HDEL', KEYS[1], ARGV[1])\n"
+                     "redis.call('HDEL', KEYS[2], ARGV[1])\n"
+                     "count(KEYS[3], 'requeued', 1)\n"
+                     "return {losses, 1}\n",
 };
 
 /* KEYS held, heldq, counters, recoveries, quarantine;

@@ -79,6 +79,22 @@ def test_dead_letters_have_a_limit_of_bytes(worker, jobs):
     assert jobs.redis.memory_usage("aion2:dead", samples=0) <= 64 * MIB
 
 
+def test_a_full_redis_stops_no_worker(worker, jobs):
+    """What ends a message makes room, and nobody takes the worker for dead."""
+    ids = [jobs.push("test.sleep", 0.3) for _ in range(6)]
+    wait_for(lambda: "event=task.started" in worker.log(), what="the first task")
+    jobs.redis.config_set("maxmemory", 1)
+    for task_id in ids:
+        assert jobs.ended(task_id)["status"] == "SUCCESS"
+    key = "aion2:worker:" + jobs.redis.smembers("aion2:workers").pop()
+    for _ in range(2):
+        left = jobs.redis.pttl(key)
+        wait_for(lambda: jobs.redis.pttl(key) > left, what="a renewed heartbeat")
+    assert "redis.down role=main" not in worker.log()
+    jobs.redis.config_set("maxmemory", 0)
+    jobs.quiet()
+
+
 def test_idle_worker_sends_two_scripts_for_each_heartbeat(worker, redis_server, jobs):
     wait_for(lambda: jobs.redis.info("clients")["blocked_clients"] == 4, what="the waiting")
     beats = between = 0
