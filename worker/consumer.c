@@ -378,6 +378,7 @@ static struct rdsa *connect_to(struct consumer *c, const char *role, struct wait
                              .role = role,
                              .load_scripts = w == NULL,
                              .quiet = w != NULL,
+                             .like = w ? c->redis : NULL,
                              .on_up = w ? consumer_on_waiter_up : consumer_on_redis_up,
                              .on_down = w ? NULL : consumer_on_redis_down,
                              .ctx = w ? (void *)w : c};
@@ -417,10 +418,10 @@ void consumer_free(struct consumer *c)
     c->stopping = c->leaving = true;
     pool_free(c->pool);
     c->pool = NULL;
-    rdsa_free(c->redis);
     for (int i = 0; i < KEY_PRIORITY_STEPS; i++) {
         rdsa_free(c->waiters[i].conn);
     }
+    rdsa_free(c->redis);
     while (c->jobs) {
         consumer_drop_job(c, c->jobs);
     }

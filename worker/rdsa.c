@@ -1,5 +1,6 @@
 #include "worker/rdsa.h"
 
+#include <arpa/inet.h>
 #include <fcntl.h>
 #include <hiredis/async.h>
 #include <stdio.h>
@@ -46,6 +47,7 @@ struct rdsa {
     int64_t up_since_ms;
     int backoff_ms;
     int setup_left;
+    char peer[INET6_ADDRSTRLEN]; /* numeric address, "" when it is not known (a Unix socket) */
     bool connected;
     bool up;
     bool told_down;
@@ -234,6 +236,25 @@ static void start_setup(struct rdsa *c)
     c->setup_left--;
 }
 
+/* An address with a scope (link-local) stays unknown: the number alone would not lead there. */
+static void note_peer(struct rdsa *c, int fd)
+{
+    struct sockaddr_storage a = {0};
+    socklen_t len = sizeof a;
+    const struct sockaddr_in *v4 = (const struct sockaddr_in *)&a;
+    const struct sockaddr_in6 *v6 = (const struct sockaddr_in6 *)&a;
+
+    c->peer[0] = '\0';
+    if (getpeername(fd, (struct sockaddr *)&a, &len) != 0) {
+        return;
+    }
+    if (a.ss_family == AF_INET) {
+        inet_ntop(AF_INET, &v4->sin_addr, c->peer, sizeof c->peer);
+    } else if (a.ss_family == AF_INET6 && v6->sin6_scope_id == 0) {
+        inet_ntop(AF_INET6, &v6->sin6_addr, c->peer, sizeof c->peer);
+    }
+}
+
 static void on_connect(const redisAsyncContext *ac, int status)
 {
     struct rdsa *c = ac->data;
@@ -247,6 +268,7 @@ static void on_connect(const redisAsyncContext *ac, int status)
         return;
     }
     c->connected = true;
+    note_peer(c, ac->c.fd);
     start_setup(c);
 }
 
@@ -263,8 +285,9 @@ static void on_disconnect(const redisAsyncContext *ac, UNUSED int status)
 static void try_connect(struct rdsa *c)
 {
     const struct rds_addr *a = c->cf.addr;
+    const char *host = c->cf.like && c->cf.like->peer[0] ? c->cf.like->peer : a->host;
     redisAsyncContext *ac =
-        a->path[0] ? redisAsyncConnectUnix(a->path) : redisAsyncConnect(a->host, a->port);
+        a->path[0] ? redisAsyncConnectUnix(a->path) : redisAsyncConnect(host, a->port);
 
     if (!ac || ac->err) {
         went_down(c, ac ? ac->errstr : "out of memory");
@@ -287,7 +310,9 @@ static void on_again(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
 {
     struct rdsa *c = arg;
 
-    if (!c->ac) {
+    if (c->cf.like && !c->cf.like->up) {
+        loop_arm_ms(c->again, RDSA_BACKOFF_MIN_MS);
+    } else if (!c->ac) {
         try_connect(c);
     }
 }
