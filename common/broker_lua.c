@@ -10,6 +10,12 @@
  * removing, which a full Redis allows and which makes room; nothing after that can fail.
  */
 
+/*
+ * What is known of deaths is forgotten a week after the last one: another's worker may have
+ * finished the message, and says nothing.
+ */
+#define FORGET_S "604800"
+
 /* count(counters, field, n): never a reason to fail. */
 #define LUA_COUNT                                                                                  \
     "local function count(counters, field, n)\n"                                                   \
@@ -102,6 +108,7 @@
     "      for _, m in ipairs(redis.call('HVALS', held)) do\n"                                     \
     "        redis.pcall('HINCRBY', recoveries, redis.sha1hex(m), 1)\n"                            \
     "      end\n"                                                                                  \
+    "      redis.call('EXPIRE', recoveries, " FORGET_S ")\n"                                       \
     "      messages = messages + put_back(held, heldq, '', 100000)\n"                              \
     "      workers = workers + 1\n"                                                                \
     "      redis.call('SREM', all, boot)\n"                                                        \
@@ -288,6 +295,7 @@ struct script BROKER_LUA_LOST = {
                      "local q = redis.call('HGET', KEYS[2], ARGV[1])\n"
                      "if not m or not q then return {0, 0} end\n"
                      "local losses = redis.call('HINCRBY', KEYS[4], ARGV[2], 1)\n"
+                     "redis.call('EXPIRE', KEYS[4], " FORGET_S ")\n"
                      "if losses >= tonumber(ARGV[3]) then return {losses, 0} end\n"
                      "redis.call('RPUSH', q, m)\n"
                      "redis.call('HDEL', KEYS[1], ARGV[1])\n"

@@ -41,6 +41,8 @@ def test_killed_child_costs_one_repetition(spawn, redis_server, jobs):
     task_id = jobs.push("test.sleep", 1.5)
     w = start_and_run(spawn, jobs, redis_server, task_id)
     os.kill(child_running(w), signal.SIGKILL)
+    wait_for(lambda: jobs.redis.hget("aion2:losses", task_id) == "1", what="the count")
+    assert jobs.redis.ttl("aion2:losses") > 0  # another's worker may finish it and say nothing
     assert jobs.ended(task_id)["status"] == "SUCCESS"
     jobs.quiet()
     assert jobs.counter("requeued") == 1
@@ -108,6 +110,7 @@ def test_message_that_kills_every_worker_is_given_up(spawn, redis_server, jobs):
     wait_for(lambda: jobs.redis.info("server")["uptime_in_seconds"] >= 10, 15, "Redis' old age")
     w = spawn("aion2-worker", env=worker_env(redis_server))
     wait_for(lambda: jobs.redis.llen("nowhere") == 10, what="the recovery")
+    assert jobs.redis.ttl("aion2:recoveries") > 0  # the same
     jobs.redis.delete("nowhere")
     jobs.push(raw=raw)
     doc = jobs.ended("poison")
