@@ -67,8 +67,8 @@ static void on_registered(void *ctx, UNUSED uint64_t number, const redisReply *r
 {
     struct consumer *c = ctx;
 
-    if (!r) {
-        return; /* tried again when Redis is back */
+    if (!r || c->registered) {
+        return; /* tried again when Redis is back; or an answer to an impatient second try */
     }
     log_info("worker.registered", "name=%s boot=%s queue=%s", LOGQ(c->cf.settings->worker_name),
              c->self.boot, LOGQ(c->self.queue));
@@ -149,7 +149,7 @@ static void on_heartbeat(void *ctx, uint64_t number, const redisReply *r)
         return;
     }
     on_tidied(c, r);
-    if (number & 1) {
+    if (number & 1 && !c->registered) {
         c->registered = true;
         consumer_send_steps(c);
         consumer_take_again(c);

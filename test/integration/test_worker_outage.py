@@ -107,6 +107,16 @@ def test_hanging_redis_is_noticed_and_left(spawn, redis_server, jobs):
     jobs.quiet()
 
 
+def test_a_registration_that_is_late_counts_once(spawn, redis_server, jobs):
+    """Asked again before the first answer came: what follows from it is done once."""
+    jobs.redis.client_pause(3500, all=False)
+    w = spawn("aion2-worker", env=worker_env(redis_server))
+    w.wait_log("worker.registered")
+    jobs.ended(jobs.push("test.add", 1))
+    assert w.log().count("event=worker.registered") == 1
+    assert "redis.down" not in w.log()
+
+
 def test_lost_answers_of_takes_lose_no_message(spawn, redis_server, jobs):
     """Connections are cut while messages are taken; what Redis gave to nobody comes back."""
     w = spawn("aion2-worker", env=worker_env(redis_server, WORKER_CONCURRENCY="4"))
