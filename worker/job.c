@@ -82,6 +82,8 @@ void job_end_failure(struct job *j, const struct settings *s, const struct resul
                             .retries = j->msg.retries,
                             .bytes = j->bytes,
                             .len = j->len};
+    char *dead;
+    bool lost;
 
     if (x->text) {
         snprintf(error, sizeof error, "%s: %s", x->type, x->text);
@@ -90,8 +92,10 @@ void job_end_failure(struct job *j, const struct settings *s, const struct resul
     }
     log_warn("task.failed", "id=%s task=%s retries=%d error=%s", LOGQ(j->msg.id), LOGQ(j->msg.task),
              j->msg.retries, LOGQ(error));
-    end_finish(j, s, result_failure(&who, "FAILURE", x, NULL, clock_wall_us()), false,
-               result_dead_letter(&d));
+    dead = result_dead_letter(&d);
+    lost = !dead;
+    end_finish(j, s, result_failure(&who, "FAILURE", x, NULL, clock_wall_us()), false, dead);
+    j->cmd.failed |= lost; /* as without a document */
 }
 
 static void end_revoked(struct job *j, const struct settings *s)

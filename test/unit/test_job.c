@@ -223,6 +223,20 @@ static void test_no_memory_for_the_message(void **state)
     mem_fail_at(0);
 }
 
+/* A failure without its dead letter would be a message lost. */
+static void test_no_memory_for_the_dead_letter(void **state)
+{
+    struct result_exception x = {.type = "ValueError", .text = "wrong"};
+    struct job *j = take("{\"task\":\"test.add\",\"id\":\"x\"}", 0);
+
+    (void)state;
+    mem_fail_at(1);
+    job_end_failure(j, &SETTINGS, &x);
+    mem_fail_at(0);
+    assert_true(j->cmd.failed);
+    job_free(j);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -235,6 +249,7 @@ int main(void)
         cmocka_unit_test(test_the_shorter_limit_holds),
         cmocka_unit_test(test_the_request_tells_the_child_everything),
         cmocka_unit_test(test_no_memory_for_the_message),
+        cmocka_unit_test(test_no_memory_for_the_dead_letter),
     };
 
     log_init("test", LOG_ERROR);
