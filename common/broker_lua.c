@@ -73,7 +73,7 @@
     "local function forget_recoveries(held, tag, recoveries)\n"                                    \
     "  if redis.call('EXISTS', recoveries) == 1 then\n"                                            \
     "    local m = redis.call('HGET', held, tag)\n"                                                \
-    "    if m then redis.call('HDEL', recoveries, redis.sha1hex(m)) end\n"                         \
+    "    if m then redis.pcall('HDEL', recoveries, redis.sha1hex(m)) end\n"                        \
     "  end\n"                                                                                      \
     "end\n"
 
@@ -210,7 +210,8 @@ struct script BROKER_LUA_TAKE = {
     "    redis.call('HSET', KEYS[3], ARGV[2], KEYS[i])\n"
     "    local recoveries = 0\n"
     "    if redis.call('EXISTS', KEYS[5]) == 1 then\n"
-    "      recoveries = tonumber(redis.call('HGET', KEYS[5], redis.sha1hex(m)) or 0)\n"
+    "      local n = redis.pcall('HGET', KEYS[5], redis.sha1hex(m))\n"
+    "      recoveries = type(n) == 'string' and tonumber(n) or 0\n"
     "    end\n"
     "    return {1, KEYS[i], m, now, recoveries}\n"
     "  end\n"
@@ -253,7 +254,7 @@ struct script BROKER_LUA_FINISH = {
     "  store(KEYS[7], ARGV[5], ARGV[3])\n"
     "end\n"
     "if had == 0 then return 0 end\n"
-    "redis.call('HDEL', KEYS[5], ARGV[2])\n"
+    "redis.pcall('HDEL', KEYS[5], ARGV[2])\n"
     "count(KEYS[3], 'done', 1)\n"
     "return 1\n",
 };

@@ -22,10 +22,13 @@ def worker(spawn, redis_server):
     return w
 
 
-def test_a_counter_that_cannot_count_costs_no_message(worker, jobs):
-    jobs.redis.delete("aion2:counters")
-    jobs.redis.set("aion2:counters", "not a hash")
+@pytest.mark.parametrize("key", ["aion2:counters", "aion2:losses", "aion2:recoveries"])
+def test_what_cannot_count_costs_no_message(worker, jobs, key):
+    jobs.redis.set(key, "not a hash")
     assert jobs.ended(jobs.push("test.add", 1, 2))["result"] == 3
+    wait_for(lambda: jobs.held_count() == 0, what="the end of the hold")
+    assert jobs.ended(jobs.push("test.add", 3, 4))["result"] == 7  # after the first one's answer
+    assert "redis.down role=main" not in worker.log()
 
 
 def test_a_result_takes_the_place_of_what_is_no_result(worker, jobs):
