@@ -96,8 +96,9 @@ static const char *take_text(struct cursor *c, size_t *len)
 
 /* The columns, in the order of take_row(). */
 #define COLUMNS                                                                                    \
-    "character_id, server, name, class, level, power, power_score, power_rank, percentile, "       \
-    "rank, server_rank, stale, last_scored_at"
+    "e.character_id, g.server, e.name, g.class, e.level, e.power, e.power_score, "                 \
+    "tier_name(e.tier), e.percentile_c / 100.0::double precision, e.rank, e.server_rank, "         \
+    "e.stale, e.last_scored_at"
 #define COLUMN_COUNT 13
 
 static void take_row(struct cursor *c, struct image_source *s)
@@ -191,8 +192,10 @@ static bool copy_generation(PGconn *pg, int64_t run_id, struct image_builder *b,
 
     /* The partition itself: reading it through its parent would lock the parent, too. */
     snprintf(sql, sizeof sql,
-             "COPY (SELECT " COLUMNS " FROM ranking_entries_%" PRId64 ") TO STDOUT (FORMAT binary)",
-             run_id);
+             "COPY (SELECT " COLUMNS " FROM ranking_entries_%" PRId64
+             " AS e JOIN ranking_groups AS g"
+             " ON g.run_id = %" PRId64 " AND g.group_no = e.group_no) TO STDOUT (FORMAT binary)",
+             run_id, run_id);
     r = PQexec(pg, sql);
     started = PQresultStatus(r) == PGRES_COPY_OUT;
     if (!started) {

@@ -125,26 +125,39 @@ CREATE TABLE ranking_snapshots (
 -- Compressing would cost a small batch more time than all its scoring.
 ALTER TABLE ranking_snapshots ALTER COLUMN top_list SET STORAGE EXTERNAL;
 
--- The full ranking, a partition ranking_entries_<run_id> per generation. name, class, level and
--- power are what the run read. rank is over everybody, the others within server, class or both.
--- stale: the character failed in this run and keeps the score of last_scored_at.
+-- A class on a server, as a generation's entries name it: the two texts once, not in every row.
+CREATE TABLE ranking_groups (
+    run_id   bigint      NOT NULL REFERENCES batch_runs ON DELETE CASCADE,
+    group_no integer     NOT NULL,
+    server   varchar(64) NOT NULL,
+    class    varchar(64) NOT NULL,
+    PRIMARY KEY (run_id, group_no)
+);
+
+-- The full ranking, a partition ranking_entries_<run_id> per generation; the view ranking_rows shows
+-- it as people want to read it. A batch writes millions of these at once, so rows are as narrow as
+-- they can be: columns by falling width, numbers for what repeats.
 CREATE TABLE ranking_entries (
-    run_id            bigint           NOT NULL,
-    character_id      bigint           NOT NULL,
-    server            varchar(64)      NOT NULL,
-    name              varchar(64)      NOT NULL,
-    class             varchar(64)      NOT NULL,
-    level             integer          NOT NULL,
+    run_id            bigint      NOT NULL,
+    character_id      bigint      NOT NULL,
     power             bigint,
-    power_score       bigint           NOT NULL,
-    power_rank        varchar(2)       NOT NULL,
-    percentile        double precision NOT NULL,
-    rank              integer          NOT NULL,
-    server_rank       integer          NOT NULL,
-    class_rank        integer          NOT NULL,
-    server_class_rank integer          NOT NULL,
-    stale             boolean          NOT NULL,
-    last_scored_at    timestamptz      NOT NULL
+    power_score       bigint      NOT NULL,
+    last_scored_at    timestamptz NOT NULL,
+    -- Over everybody, within the server, the class, and both.
+    rank              integer     NOT NULL,
+    server_rank       integer     NOT NULL,
+    class_rank        integer     NOT NULL,
+    server_class_rank integer     NOT NULL,
+    level             integer     NOT NULL,
+    group_no          integer     NOT NULL,
+    -- Hundredths of a percent: 5000 is 50.0.
+    percentile_c      smallint    NOT NULL,
+    -- 0 is S5, the highest, 24 is D1.
+    tier              smallint    NOT NULL,
+    -- The character failed in this run and keeps the score of last_scored_at.
+    stale             boolean     NOT NULL,
+    -- name, level, power and class are what the run read.
+    name              varchar(64) NOT NULL
 ) PARTITION BY LIST (run_id);
 
 -- The pointer every reader starts from: which generation is live, and the one before it.
@@ -156,8 +169,19 @@ CREATE TABLE ranking_state (
     previous_run_id bigint
 );
 
+CREATE FUNCTION tier_name(tier smallint) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE
+RETURN ('{S5,S4,S3,S2,S1,A5,A4,A3,A2,A1,B5,B4,B3,B2,B1,C5,C4,C3,C2,C1,D5,D4,D3,D2,D1}'::text[])[tier + 1];
+
+CREATE VIEW ranking_rows AS
+    SELECT e.run_id, e.character_id, g.server, e.name, g.class, e.level, e.power, e.power_score,
+           tier_name(e.tier) AS power_rank, e.percentile_c / 100.0::double precision AS percentile,
+           e.rank, e.server_rank, e.class_rank, e.server_class_rank, e.stale, e.last_scored_at
+    FROM ranking_entries AS e JOIN ranking_groups AS g USING (run_id, group_no);
+COMMENT ON VIEW ranking_rows IS 'the full ranking of every generation that is kept';
+
 CREATE VIEW ranking_current AS
-    SELECT * FROM ranking_entries WHERE run_id = (SELECT s.run_id FROM ranking_state AS s);
+    SELECT * FROM ranking_rows WHERE run_id = (SELECT s.run_id FROM ranking_state AS s);
 COMMENT ON VIEW ranking_current IS 'the live ranking, a row per character';
 
 CREATE VIEW characters_scored AS

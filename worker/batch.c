@@ -17,9 +17,22 @@ static const struct {
 } STEPS[] = {
     {"connect", batch_connect},   {"claim", batch_claim}, {"lock", batch_lock},
     {"snapshot", batch_snapshot}, {"read", batch_read},   {"keep", batch_keep},
-    {"score", batch_score},       {"write", batch_write}, {"index", batch_index},
+    {"score", batch_score},       {"write", batch_write}, {"attach", batch_attach},
     {"publish", batch_publish},
 };
+
+/* Ranks, percentile and tier of everybody, in ranking order. */
+static bool place_everybody(struct batch *b)
+{
+    b->places = mem_try_array(b->people.ranked.count, sizeof *b->places);
+    if (!b->places || !walk_init(&b->walk, &b->people, b->averages)) {
+        return false;
+    }
+    for (uint32_t i = 0; i < b->order.count; i++) {
+        b->places[b->order.at[i]] = walk_place(&b->walk, b->order.at[i]);
+    }
+    return true;
+}
 
 bool batch_score(struct batch *b, struct err *e)
 {
@@ -36,10 +49,7 @@ bool batch_score(struct batch *b, struct err *e)
     score_everybody(p, b->averages);
     population_drop_stats(p);
     score_order_by_rank(&b->order, p);
-    if (!walk_init(&b->walk, p, b->averages)) {
-        return batch_no_memory(e);
-    }
-    return true;
+    return place_everybody(b) || batch_no_memory(e);
 }
 
 static double seconds_since(int64_t start_us)
@@ -92,6 +102,7 @@ static void fini(struct batch *b)
 {
     close_session(b);
     walk_fini(&b->walk);
+    free(b->places);
     order_fini(&b->order);
     free(b->averages);
     failures_fini(&b->failures);

@@ -12,7 +12,10 @@
  */
 cJSON *batch_task(const struct task_request *req, struct err *e);
 
-/* Drops generations and records that are past their time. Failures are logged, never more. */
+/*
+ * What may wait until the answer is out: the index of the live generation, and dropping generations
+ * and records that are past their time. Failures are logged, never more.
+ */
 void batch_after(const struct settings *s);
 
 #endif

@@ -59,9 +59,8 @@ static bool decode(const struct pgcopy_field *f, struct old_entry *old)
 
 static bool not_decoded(struct err *e)
 {
-    return err_set(
-        e, ERR_PERMANENT, "ProtocolError",
-        "a column of ranking_entries is of a type or value that the batch does not read");
+    return err_set(e, ERR_PERMANENT, "ProtocolError",
+                   "a column of ranking_rows is of a type or value that the batch does not read");
 }
 
 static bool keep(struct batch *b, struct entry *entry, const struct old_entry *old, struct err *e)
@@ -121,7 +120,7 @@ static bool read_live(struct batch *b, const char *condition, copy_row_fn take, 
 
     snprintf(sql, sizeof sql,
              "COPY (SELECT character_id, server, name, class, level, power, power_score,"
-             " power_rank, percentile, last_scored_at, stale FROM ranking_entries"
+             " power_rank, percentile, last_scored_at, stale FROM ranking_rows"
              " WHERE run_id = %" PRId64 " AND %s) TO STDOUT (FORMAT binary)",
              b->live_run_id, condition);
     if (copy_read(b->main, &source, sqlstate, e)) {

@@ -40,6 +40,7 @@ struct batch {
     struct server_average *averages;
     struct order order;
     struct walk walk;
+    struct placement *places; /* by entry number; rank 0: a repeated id, on no board */
     struct batch_phase phases[BATCH_PHASES_MAX];
     int phase_count;
     cJSON *result; /* set: the run ends here */
@@ -90,7 +91,7 @@ bool batch_score(struct batch *b, struct err *e);
 
 /* batch_write.c: the generation; batch_publish.c: all that goes with it, and COMMIT */
 bool batch_write(struct batch *b, struct err *e);
-bool batch_index(struct batch *b, struct err *e);
+bool batch_attach(struct batch *b, struct err *e);
 bool batch_publish(struct batch *b, struct err *e);
 
 #endif

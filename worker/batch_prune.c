@@ -22,6 +22,9 @@ static const char *const STATEMENTS[] = {
     "DELETE FROM ranking_snapshots AS t USING ranking_state AS s"
     " WHERE t.run_id <> s.run_id AND t.run_id IS DISTINCT FROM s.previous_run_id",
 
+    "DELETE FROM ranking_groups AS t USING ranking_state AS s"
+    " WHERE t.run_id <> s.run_id AND t.run_id IS DISTINCT FROM s.previous_run_id",
+
     "DELETE FROM batch_failures WHERE run_id <= (SELECT id FROM batch_runs ORDER BY id DESC"
     " OFFSET " RUNS_WITH_FAILURES " LIMIT 1)",
 
@@ -35,7 +38,7 @@ static const char *const STATEMENTS[] = {
     " WHERE state = 'running' AND started_at < now() - interval '2 hours'",
 
     /* The lists are rewritten whole by each run; do not wait for autovacuum to notice. */
-    "VACUUM (SKIP_LOCKED) ranking_snapshots, batch_failures",
+    "VACUUM (SKIP_LOCKED) ranking_snapshots, ranking_groups, batch_failures",
 };
 
 static void drop_generation(PGconn *c, const char *id)
@@ -70,10 +73,38 @@ static void drop_generations(PGconn *c)
     PQclear(r);
 }
 
+/*
+ * For people who join by character in SQL, and for runs that keep some old scores. Nobody who reads
+ * boards waits for it, so neither does the publication; a run that dies before this leaves it to
+ * the next, which does without.
+ */
+static void index_live(PGconn *c)
+{
+    char sql[192];
+    struct err e;
+    PGresult *r = pg_exec(c, "SELECT run_id FROM ranking_state", &e);
+    bool ok = r != NULL;
+
+    if (r && PQntuples(r) == 1) {
+        int64_t id = strtoll(PQgetvalue(r, 0, 0), NULL, 10);
+
+        snprintf(sql, sizeof sql,
+                 "CREATE UNIQUE INDEX IF NOT EXISTS ranking_entries_%" PRId64 "_character_id_idx"
+                 " ON ranking_entries_%" PRId64 " (character_id)",
+                 id, id);
+        ok = pg_run(c, sql, &e);
+    }
+    PQclear(r);
+    if (!ok) {
+        log_warn("batch.index", "text=%s", LOGQ(e.text));
+    }
+}
+
 static void prune(PGconn *c)
 {
     struct err e;
 
+    index_live(c);
     drop_generations(c);
     for (size_t i = 0; i < ARRAY_LEN(STATEMENTS); i++) {
         if (!pg_run(c, STATEMENTS[i], &e)) {

@@ -313,6 +313,44 @@ static bool publish_servers(struct batch *b, struct err *e)
     return ok;
 }
 
+static bool write_group(struct copy_writer *w, const struct batch *b, uint32_t number,
+                        struct err *e)
+{
+    const struct group *group = population_group(&b->people, number);
+    size_t server_len, class_len;
+    const char *server = names_get(&b->people.servers, group->server, &server_len);
+    const char *class = names_get(&b->people.classes, group->class, &class_len);
+    char *p = copy_write_room(w, FIXED_SIZE + server_len + class_len, e);
+
+    if (!p) {
+        return false;
+    }
+    p = pgcopy_put_row(p, 4);
+    p = pgcopy_put_i64(p, b->run_id);
+    p = pgcopy_put_i32(p, (int32_t)number);
+    p = pgcopy_put_text(p, server, server_len);
+    copy_write_row(w, pgcopy_put_text(p, class, class_len));
+    return true;
+}
+
+static bool publish_groups(struct batch *b, struct err *e)
+{
+    struct copy_writer w;
+    bool ok;
+
+    if (!copy_write_begin(&w, b->main,
+                          "COPY ranking_groups (run_id, group_no, server, class)"
+                          " FROM STDIN (FORMAT binary)",
+                          e)) {
+        return false;
+    }
+    ok = true;
+    for (uint32_t i = 0; ok && i < b->people.groups.count; i++) {
+        ok = write_group(&w, b, i, e);
+    }
+    return copy_write_end(&w, ok, e);
+}
+
 struct failure_row {
     const int64_t *id; /* NULL: the server as a whole */
     const char *server, *name, *stat, *reason;
@@ -429,9 +467,9 @@ bool batch_publish(struct batch *b, struct err *e)
     if (!b->result) {
         return batch_no_memory(e);
     }
-    if (publish_boards(b, e) && publish_servers(b, e) && publish_failures(b, e) &&
-        batch_finish_row(b, "success", b->result, e) && move_pointer(b, e) &&
-        pg_run(b->main, "COMMIT", e)) {
+    if (publish_groups(b, e) && publish_boards(b, e) && publish_servers(b, e) &&
+        publish_failures(b, e) && batch_finish_row(b, "success", b->result, e) &&
+        move_pointer(b, e) && pg_run(b->main, "COMMIT", e)) {
         b->published = true;
         return true;
     }

@@ -1,87 +1,64 @@
+#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
 #include "worker/batch_parts.h"
 
-#define ENTRY_FIELDS     16
-#define ENTRY_FIXED_SIZE 256 /* more than all fields but the texts */
-
-/* Names are at most 64 characters in the database; room is asked for what is really there. */
-struct entry_texts {
-    const char *server, *name, *class;
-    size_t server_len, name_len, class_len;
-};
-
-static struct entry_texts texts_of(const struct population *p, const struct entry *entry)
-{
-    const struct group *group = population_group(p, entry->group);
-    struct entry_texts t;
-
-    t.server = names_get(&p->servers, group->server, &t.server_len);
-    t.class = names_get(&p->classes, group->class, &t.class_len);
-    t.name = population_name(p, entry, &t.name_len);
-    return t;
-}
+#define ENTRY_FIELDS     15
+#define ENTRY_FIXED_SIZE 256 /* more than all fields but the name */
 
 /* The columns of ranking_entries, in their order. */
-static char *put_entry(const struct batch *b, char *p, const struct entry *entry,
-                       const struct placement *place)
+static char *put_entry(const struct batch *b, char *p, uint32_t number)
 {
-    struct entry_texts t = texts_of(&b->people, entry);
+    const struct entry *entry = &b->people.ranked.at[number];
+    const struct placement *place = &b->places[number];
+    size_t name_len;
+    const char *name = population_name(&b->people, entry, &name_len);
 
     p = pgcopy_put_row(p, ENTRY_FIELDS);
     p = pgcopy_put_i64(p, b->run_id);
     p = pgcopy_put_i64(p, entry->id);
-    p = pgcopy_put_text(p, t.server, t.server_len);
-    p = pgcopy_put_text(p, t.name, t.name_len);
-    p = pgcopy_put_text(p, t.class, t.class_len);
-    p = pgcopy_put_i32(p, entry->level);
     p = entry->power == POWER_UNKNOWN ? pgcopy_put_null(p) : pgcopy_put_i64(p, entry->power);
     p = pgcopy_put_i64(p, entry->score);
-    p = pgcopy_put_text(p, score_tier_name(place->tier), 2);
-    p = pgcopy_put_double(p, place->percentile);
+    p = pgcopy_put_i64(p, place->kept ? place->kept->scored_at_us : b->now_us - PGCOPY_EPOCH_US);
     p = pgcopy_put_i32(p, place->rank);
     p = pgcopy_put_i32(p, place->server_rank);
     p = pgcopy_put_i32(p, place->class_rank);
     p = pgcopy_put_i32(p, place->server_class_rank);
+    p = pgcopy_put_i32(p, entry->level);
+    p = pgcopy_put_i32(p, (int32_t)entry->group);
+    p = pgcopy_put_i16(p, (int16_t)rint(place->percentile * 100.0));
+    p = pgcopy_put_i16(p, (int16_t)place->tier);
     p = pgcopy_put_bool(p, place->kept && place->kept->stale);
-    return pgcopy_put_i64(p, place->kept ? place->kept->scored_at_us : b->now_us - PGCOPY_EPOCH_US);
+    return pgcopy_put_text(p, name, name_len);
 }
 
-static size_t entry_size(const struct population *p, const struct entry *entry)
+static size_t entry_size(const struct population *p, uint32_t number)
 {
-    struct entry_texts t = texts_of(p, entry);
+    size_t name_len;
 
-    return ENTRY_FIXED_SIZE + t.server_len + t.name_len + t.class_len;
+    (void)population_name(p, &p->ranked.at[number], &name_len);
+    return ENTRY_FIXED_SIZE + name_len;
 }
 
-/* Entries lie in memory as they were read, so the next ones of the ranking are fetched early. */
-#define AHEAD 16
-
-static void fetch_ahead(const struct batch *b, uint32_t i)
-{
-    const struct population *p = &b->people;
-
-    if (i + 2 * AHEAD < b->order.count) {
-        __builtin_prefetch(&p->ranked.at[b->order.at[i + 2 * AHEAD]]);
-        __builtin_prefetch(p->name_text + p->ranked.at[b->order.at[i + AHEAD]].name);
-    }
-}
-
+/*
+ * In the order in which the entries lie in memory, not in that of their ranks: whoever reads a
+ * generation has the ranks in its rows, and a walk through memory in rank order costs more than
+ * the scoring.
+ */
 static bool write_entries(struct batch *b, struct copy_writer *w, struct err *e)
 {
-    for (uint32_t i = 0; i < b->order.count; i++) {
-        const struct entry *entry = &b->people.ranked.at[b->order.at[i]];
-        struct placement place;
+    for (uint32_t i = 0; i < b->people.ranked.count; i++) {
         char *p;
 
-        fetch_ahead(b, i);
-        p = copy_write_room(w, entry_size(&b->people, entry), e);
+        if (b->places[i].rank == 0) {
+            continue;
+        }
+        p = copy_write_room(w, entry_size(&b->people, i), e);
         if (!p) {
             return false;
         }
-        place = walk_place(&b->walk, b->order.at[i]);
-        copy_write_row(w, put_entry(b, p, entry, &place));
+        copy_write_row(w, put_entry(b, p, i));
     }
     return true;
 }
@@ -129,27 +106,13 @@ bool batch_write(struct batch *b, struct err *e)
     return copy_write_end(&w, ok, e);
 }
 
-static bool run_on_table(const struct batch *b, const char *before, const char *after,
-                         struct err *e)
+bool batch_attach(struct batch *b, struct err *e)
 {
-    char sql[256];
+    char sql[160];
 
-    snprintf(sql, sizeof sql, "%s ranking_entries_%" PRId64 " %s", before, b->run_id, after);
+    snprintf(sql, sizeof sql,
+             "ALTER TABLE ranking_entries ATTACH PARTITION ranking_entries_%" PRId64
+             " FOR VALUES IN (%" PRId64 ")",
+             b->run_id, b->run_id);
     return pg_run(b->main, sql, e);
-}
-
-static bool attach(const struct batch *b, struct err *e)
-{
-    char values[64];
-
-    snprintf(values, sizeof values, "FOR VALUES IN (%" PRId64 ")", b->run_id);
-    return run_on_table(b, "ALTER TABLE ranking_entries ATTACH PARTITION", values, e);
-}
-
-bool batch_index(struct batch *b, struct err *e)
-{
-    /* Rows lie in the order of the ranks, so a few kilobytes tell where each rank is. */
-    return run_on_table(b, "CREATE UNIQUE INDEX ON", "(character_id)", e) &&
-           run_on_table(b, "CREATE INDEX ON", "USING brin (rank) WITH (pages_per_range = 16)", e) &&
-           attach(b, e);
 }

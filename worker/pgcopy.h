@@ -76,6 +76,10 @@ static inline char *pgcopy_put_null(char *p)
 {
     return pgcopy_put_u32(p, UINT32_MAX);
 }
+static inline char *pgcopy_put_i16(char *p, int16_t v)
+{
+    return pgcopy_put_u16(pgcopy_put_u32(p, sizeof v), (uint16_t)v);
+}
 static inline char *pgcopy_put_i32(char *p, int32_t v)
 {
     return pgcopy_put_u32(pgcopy_put_u32(p, sizeof v), (uint32_t)v);

@@ -13,7 +13,7 @@ COPY_ENTRIES = """
     CREATE TABLE ranking_entries_{new} (LIKE ranking_entries_{old} INCLUDING STORAGE
                                         INCLUDING DEFAULTS INCLUDING INDEXES);
     INSERT INTO ranking_entries_{new} SELECT {new}, {columns} FROM ranking_entries_{old}
-        ORDER BY rank;
+        ORDER BY character_id;
     ALTER TABLE ranking_entries ATTACH PARTITION ranking_entries_{new} FOR VALUES IN ({new});
 """
 COPY_SIDE = "INSERT INTO {table} SELECT {new}, {columns} FROM {table} WHERE run_id = {old};"
@@ -44,7 +44,7 @@ def _copy(database, old):
     database.script(COPY_ENTRIES.format(
         new=new, old=old, columns=_columns_after_run_id(database, "ranking_entries")))
     database.query(f"VACUUM (FREEZE, ANALYZE) ranking_entries_{new}")
-    for table in ("ranking_snapshots", "server_stats"):
+    for table in ("ranking_groups", "ranking_snapshots", "server_stats"):
         database.script(COPY_SIDE.format(table=table, new=new, old=old,
                                          columns=_columns_after_run_id(database, table)))
     return new

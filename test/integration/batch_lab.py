@@ -65,7 +65,7 @@ def entries(pg, run_id=None):
     return [oracle.Entry(*row) for row in pg.query(
         "SELECT character_id, server, name, class, level, power, power_score, power_rank,"
         " percentile, last_scored_at, stale, rank, server_rank, class_rank, server_class_rank"
-        f" FROM ranking_entries WHERE run_id = {which} ORDER BY rank")]
+        f" FROM ranking_rows WHERE run_id = {which} ORDER BY rank")]
 
 
 def instant(result):

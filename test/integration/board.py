@@ -129,14 +129,23 @@ def add_characters(pg, rows):
         conn.close()
 
 
+TIERS = [letter + digit for letter in "SABCD" for digit in "54321"]
+
 # Ranks by score as the batch makes them; every character gets the score that `score` says.
+_GROUPS = """
+INSERT INTO ranking_groups
+SELECT {run}, row_number() OVER () - 1, server, class
+FROM (SELECT DISTINCT server, class FROM characters WHERE {where}) AS c
+"""
 _FILL = """
 INSERT INTO ranking_entries_{run}
-SELECT {run}, id, server, name, class, level, power, s, %s, 50.0,
+SELECT {run}, c.id, c.power, s, now(),
        row_number() OVER (ORDER BY s DESC, power DESC NULLS LAST, level DESC, id),
-       row_number() OVER (PARTITION BY server ORDER BY s DESC, power DESC NULLS LAST, level DESC, id),
-       1, 1, false, now()
+       row_number() OVER (PARTITION BY c.server
+                          ORDER BY s DESC, power DESC NULLS LAST, level DESC, id),
+       1, 1, level, g.group_no, 5000, %s, false, name
 FROM (SELECT *, {score} AS s FROM characters WHERE {where}) AS c
+     JOIN ranking_groups AS g ON (g.run_id, g.server, g.class) = ({run}, c.server, c.class)
 """
 
 
@@ -152,7 +161,8 @@ def publish(pg, score="1000 - id", where="true", tier="B2", drop_older=False):
             )
             run = cur.fetchone()[0]
             cur.execute(f"CREATE TABLE ranking_entries_{run} (LIKE ranking_entries)")
-            cur.execute(_FILL.format(run=run, score=score, where=where), (tier,))
+            cur.execute(_GROUPS.format(run=run, where=where))
+            cur.execute(_FILL.format(run=run, score=score, where=where), (TIERS.index(tier),))
             entries = cur.rowcount
             cur.execute(
                 f"ALTER TABLE ranking_entries ATTACH PARTITION ranking_entries_{run}"
