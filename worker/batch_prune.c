@@ -22,8 +22,8 @@ static const char *const STATEMENTS[] = {
     "DELETE FROM ranking_snapshots AS t USING ranking_state AS s"
     " WHERE t.run_id <> s.run_id AND t.run_id IS DISTINCT FROM s.previous_run_id",
 
-    "DELETE FROM ranking_groups AS t USING ranking_state AS s"
-    " WHERE t.run_id <> s.run_id AND t.run_id IS DISTINCT FROM s.previous_run_id",
+    /* They go after their generation: who still reads one needs its names. */
+    "DELETE FROM ranking_groups WHERE to_regclass('ranking_entries_' || run_id) IS NULL",
 
     "DELETE FROM batch_failures WHERE run_id <= (SELECT id FROM batch_runs ORDER BY id DESC"
     " OFFSET " RUNS_WITH_FAILURES " LIMIT 1)",
@@ -75,8 +75,9 @@ static void drop_generations(PGconn *c)
 
 /*
  * For people who join by character in SQL, and for runs that keep some old scores. Nobody who reads
- * boards waits for it, so neither does the publication; a run that dies before this leaves it to
- * the next, which does without.
+ * boards waits for it, so neither does the publication. When a run dies before this, whichever
+ * comes next finds the kept scores by reading the generation whole, and leaves an indexed one
+ * behind.
  */
 static void index_live(PGconn *c)
 {

@@ -57,6 +57,7 @@ def published(pg):
     """All that readers see, and the tables behind it."""
     return (pg.query("SELECT * FROM ranking_state"), pg.query("SELECT * FROM ranking_current"),
             pg.query("SELECT * FROM ranking_snapshots ORDER BY server"),
+            pg.query("SELECT * FROM ranking_groups ORDER BY run_id, group_no"),
             pg.query("SELECT * FROM server_stats"), generations(pg))
 
 
@@ -318,8 +319,67 @@ def test_phases_are_recorded(pg):
     populate(pg)
     batch(pg)
     phases = pg.value("SELECT phases FROM batch_runs")
-    assert {"connect", "read", "score", "write", "index"} <= set(phases)
+    assert {"connect", "read", "score", "write", "attach"} <= set(phases)
     assert all(seconds >= 0 for seconds in phases.values())
+
+
+# ------------------------------------------------------------------- the index, after the answer
+
+HOLD_INDEXES = """
+CREATE FUNCTION wait_long() RETURNS event_trigger LANGUAGE plpgsql
+AS 'BEGIN PERFORM pg_sleep(3600); END';
+CREATE EVENT TRIGGER hold_indexes ON ddl_command_start WHEN TAG IN ('CREATE INDEX')
+EXECUTE FUNCTION wait_long();
+"""
+INDEXING = "FROM pg_stat_activity WHERE query LIKE 'CREATE UNIQUE INDEX%' AND wait_event = 'PgSleep'"
+
+
+def indexes(pg):
+    """Those of the live generation: names of columns, unique and usable."""
+    return pg.query("SELECT pg_get_indexdef(i.indexrelid, 1, true), indnatts, indisunique, indisvalid"
+                    " FROM ranking_state AS s JOIN pg_index AS i"
+                    " ON i.indrelid = ('ranking_entries_' || s.run_id)::regclass")
+
+
+BY_CHARACTER = [("character_id", 1, True, True)]
+
+
+def test_the_live_generation_is_indexed(pg):
+    populate(pg)
+    for _ in range(3):
+        batch(pg)
+        assert indexes(pg) == BY_CHARACTER
+
+
+def die_while_indexing(pg, spawn, task_id):
+    """A batch that has published and answered, and gets no further; its result."""
+    pg.script(HOLD_INDEXES)
+    program = start_batch(pg, spawn, task_id)
+    wait_for(lambda: pg.value("SELECT count(*) " + INDEXING) or program.must_run(), 20,
+             "the index being built")
+    answer, = [line for line in program.log().splitlines() if line.startswith("{")]
+    program.kill()
+    pg.query("SELECT pg_terminate_backend(pid) " + INDEXING)
+    wait_for(lambda: not pg.value("SELECT count(*) " + INDEXING), 20, "its session ending")
+    pg.script("DROP EVENT TRIGGER hold_indexes; DROP FUNCTION wait_long")
+    return json.loads(answer)
+
+
+def test_killed_before_the_index(pg, spawn):
+    """Published all the same; whatever batch comes next leaves an indexed generation behind."""
+    ids = populate(pg)
+    result = die_while_indexing(pg, spawn, "first")
+    board = check(pg, result)
+    assert indexes(pg) == []
+    assert batch(pg, "first") == result  # redelivered
+    assert indexes(pg) == BY_CHARACTER
+
+    board = check(pg, die_while_indexing(pg, spawn, "second"), board)
+    assert indexes(pg) == []
+    pg.query("UPDATE characters SET stats_payload = '[]' WHERE id = ANY (%s)", (ids[:7],))
+    board = check(pg, batch(pg, "third"), board)
+    assert sum(e.stale for e in board.entries) == 7  # looked up without the index
+    assert indexes(pg) == BY_CHARACTER
 
 
 # ----------------------------------------------------------------------------- what is left
@@ -335,8 +395,9 @@ def test_thirty_runs_leave_two_generations(pg):
             sizes.append(pg.value("SELECT pg_database_size(current_database())"))
     live, previous = pg.query("SELECT run_id, previous_run_id FROM ranking_state")[0]
     assert generations(pg) == sorted(f"ranking_entries_{i}" for i in (live, previous))
-    assert pg.query("SELECT DISTINCT run_id FROM ranking_snapshots ORDER BY 1"
-                    ) == [(previous,), (live,)]
+    for table in ("ranking_snapshots", "ranking_groups"):
+        assert pg.query(f"SELECT DISTINCT run_id FROM {table} ORDER BY 1"
+                        ) == [(previous,), (live,)]
     assert pg.value("SELECT count(*) FROM server_stats") == 30 * 20
     # 25 more runs keep their rows of averages and failures, and no generation
     kept = pg.value("SELECT sum(pg_total_relation_size(c)) FROM unnest(ARRAY['server_stats',"
@@ -354,11 +415,12 @@ def test_a_long_reader_blocks_nobody(pg):
     for _ in range(4):
         check(pg, batch(pg))
     assert len(generations(pg)) == 5
-    cur.execute("SELECT count(*) FROM ranking_entries_1")
+    cur.execute("SELECT count(*) FROM ranking_rows WHERE run_id = 1")
     assert cur.fetchone() == (30,)
     reader.close()
     batch(pg)
     assert len(generations(pg)) == 2
+    assert pg.value("SELECT count(DISTINCT run_id) FROM ranking_groups") == 2
 
 
 def test_the_log_is_logfmt_when_cleaning_up_has_to_wait(pg):
