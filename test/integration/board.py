@@ -129,7 +129,7 @@ def add_characters(pg, rows):
         conn.close()
 
 
-TIERS = [letter + digit for letter in "SABCD" for digit in "54321"]
+B2 = 13  # of tier_name()
 
 # Ranks by score as the batch makes them; every character gets the score that `score` says.
 _GROUPS = """
@@ -149,7 +149,7 @@ FROM (SELECT *, {score} AS s FROM characters WHERE {where}) AS c
 """
 
 
-def publish(pg, score="1000 - id", where="true", tier="B2", drop_older=False):
+def publish(pg, score="1000 - id", where="true", tier=B2, drop_older=False):
     """A generation in one transaction, as the batch publishes it. Returns the run's id."""
     conn = pg.connect(autocommit=False)
     try:
@@ -162,7 +162,7 @@ def publish(pg, score="1000 - id", where="true", tier="B2", drop_older=False):
             run = cur.fetchone()[0]
             cur.execute(f"CREATE TABLE ranking_entries_{run} (LIKE ranking_entries)")
             cur.execute(_GROUPS.format(run=run, where=where))
-            cur.execute(_FILL.format(run=run, score=score, where=where), (TIERS.index(tier),))
+            cur.execute(_FILL.format(run=run, score=score, where=where), (tier,))
             entries = cur.rowcount
             cur.execute(
                 f"ALTER TABLE ranking_entries ATTACH PARTITION ranking_entries_{run}"

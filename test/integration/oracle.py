@@ -22,6 +22,7 @@ TIER_STARTS = [
     (25, "C5"), (30, "C4"), (35, "C3"), (40, "C2"), (45, "C1"),
     (50, "D5"), (60, "D4"), (70, "D3"), (80, "D2"), (90, "D1"),
 ]
+TIERS = [tier for _, tier in TIER_STARTS]
 
 
 @dataclasses.dataclass(frozen=True)

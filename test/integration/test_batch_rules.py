@@ -205,6 +205,20 @@ def test_a_large_table_read_in_parallel_ranges(pg):
     assert boards[0] == boards[1] == boards[2]
 
 
+def test_the_tiers_have_the_same_names_in_sql(pg):
+    """tier_name() has the 25 names of the program, and nothing for other numbers."""
+    add(pg, [("Siel", f"c{i}", "", 1, i, dict.fromkeys(oracle.STATS, i)) for i in range(2000)])
+    check(pg, batch(pg))
+    assert [name for (name,) in pg.query(
+        "SELECT tier_name(t::smallint) FROM generate_series(-1, 25) AS t ORDER BY t"
+    )] == [None, *oracle.TIERS, None]
+    by_program = pg.value("SELECT tier_cutoffs FROM server_stats")
+    assert set(by_program) == set(oracle.TIERS)
+    assert {name: {"min_score": low, "count": count} for name, low, count in pg.query(
+        "SELECT power_rank, min(power_score), count(*) FROM ranking_current GROUP BY power_rank"
+    )} == by_program
+
+
 # ------------------------------------------------------------------------- random populations
 
 

@@ -85,6 +85,11 @@ class Stack:
         """Run id of the live generation, None before the first."""
         return self.pg.value("SELECT run_id FROM ranking_state")
 
+    def live_run_is_indexed(self):
+        """The worker does this after its answer."""
+        return self.pg.value("SELECT count(*) FROM pg_indexes WHERE tablename = %s",
+                             (f"ranking_entries_{self.live_run()}",)) == 1
+
     def wait_api(self, run_id):
         """Waits until the api serves that generation."""
         at = self.pg.value(
@@ -331,6 +336,7 @@ def test_a_hundred_batches_leave_no_trace(start_stack):
         stack.run_batch(f"run-{n}")
         if n in (3, 20, 100):
             stack.wait_api(stack.live_run())
+            wait_for(stack.live_run_is_indexed, 20, "the work after the batch")
             stack.pg.query("CHECKPOINT")
             size[n] = stack.pg.value("SELECT pg_database_size(current_database())")
             memory[n] = memory_kb(stack)
