@@ -3,6 +3,7 @@ import base64
 import contextlib
 import json
 import pathlib
+import statistics
 import subprocess
 import sys
 import threading
@@ -114,6 +115,22 @@ def measure_memory(worker, client):
     with MemoryWatch(worker.pid) as watch:
         run_batch(client)
     return watch.peak_mb, memory_of([worker.pid, *children_of(worker.pid)], "status", "VmHWM")
+
+
+# After its answer a batch indexes its generation and drops the one that nobody reads any more.
+AFTER_WORK_DONE = """
+    SELECT EXISTS (SELECT FROM ranking_state AS s JOIN pg_index AS i
+                   ON i.indrelid = ('ranking_entries_' || s.run_id)::regclass)
+           AND NOT EXISTS (SELECT FROM pg_stat_activity
+                           WHERE application_name = 'aion2-worker batch')
+"""
+
+
+def wait_after_work(database):
+    """Seconds until the last batch keeps PostgreSQL busy no more: the next turn is a peer's."""
+    start = time.perf_counter()
+    wait_for(lambda: database.value(AFTER_WORK_DONE), 60, "the work after the batch")
+    return time.perf_counter() - start
 
 
 # -- peer: one UPDATE ---------------------------------------------------------------------------
@@ -230,11 +247,13 @@ def size_name(count):
 
 
 def alternate(bench, database, runs, say):
-    """Ours and the UPDATE in turns. Returns seconds of ours, of theirs, of our first, memory."""
+    """Ours and the UPDATE in turns. Returns seconds of ours, after ours, of theirs, of our first,
+    and the memory."""
     client = bench.redis.client()
-    ours, theirs = [], []
+    ours, after, theirs = [], [], []
     with bench.worker(database) as worker:
         first, _ = run_batch(client)
+        wait_after_work(database)
         database.query(INPLACE_TABLE)
         population.settle(database, "peer.characters_inplace")
         run_inplace(database)
@@ -242,20 +261,23 @@ def alternate(bench, database, runs, say):
         for _ in range(runs):
             database.query("CHECKPOINT")
             ours.append(run_batch(client)[0])
+            after.append(wait_after_work(database))
             theirs.append(run_inplace(database))
             say(f"  ours {ours[-1]:.3f} s, UPDATE {theirs[-1]:.3f} s")
         memory = measure_memory(worker, client)
-    return ours, theirs, first, memory
+    return ours, after, theirs, first, memory
 
 
 def measure_size(bench, database, count, runs, say):
     """All rows of one population."""
-    ours, theirs, first, memory = alternate(bench, database, runs, say)
+    ours, after, theirs, first, memory = alternate(bench, database, runs, say)
     steady = Figure(ours, "s")
     name = size_name(count)
     phases = database.value("SELECT phases FROM batch_runs ORDER BY id DESC LIMIT 1")
     rows = [Row(PART, f"{name} characters", steady, "one UPDATE in place", Figure(theirs, "s"),
                 GOAL_INPLACE if count >= GOAL_SIZE else None,
+                note=f"for {statistics.median(after):.2f} s after the answer the worker indexes the "
+                     "generation and drops an old one; this is not in the figure",
                 extra={"size": count, "first_s": first, "phases_s": phases})]
     if count >= GOAL_SIZE:
         database.query(INPLACE_INDEX)
