@@ -7,14 +7,6 @@ import rig
 PAYLOAD_BYTES = 1000
 SERVERS = 40
 
-# Sources print more than the eight stats that count; the batch has to read past them.
-MORE_STATS = """
-    UPDATE characters SET stats_payload = stats_payload || jsonb_build_object(
-        'mp', 3000 + id % 997, 'accuracy', 400 + id % 499, 'evasion', 300 + id % 307,
-        'block', id % 211, 'stun_resist', id % 97, 'move_speed', 6.0 + id % 7 / 10.0)
-    WHERE stats_payload <> '{}'
-"""
-
 
 def create(bench, count):
     """A new database with count characters, loaded with the project's own commands."""
@@ -32,8 +24,6 @@ def create(bench, count):
         source.stdout.close()
     if source.returncode or done.returncode:
         raise rig.BenchError(f"loading the population failed:\n{log.read_text()[-2000:]}")
-    database.query(MORE_STATS)
-    database.query("VACUUM FULL characters")
     settle(database, "characters")
     return database
 
