@@ -126,8 +126,9 @@ CREATE TABLE ranking_snapshots (
 ALTER TABLE ranking_snapshots ALTER COLUMN top_list SET STORAGE EXTERNAL;
 
 -- A class on a server, as a generation's entries name it: the two texts once, not in every row.
+-- They live as long as their partition, which the batch sees to; no foreign key, checked row by row.
 CREATE TABLE ranking_groups (
-    run_id   bigint      NOT NULL REFERENCES batch_runs ON DELETE CASCADE,
+    run_id   bigint      NOT NULL,
     group_no integer     NOT NULL,
     server   varchar(64) NOT NULL,
     class    varchar(64) NOT NULL,
