@@ -29,7 +29,13 @@ static bool place_everybody(struct batch *b)
         return false;
     }
     for (uint32_t i = 0; i < b->order.count; i++) {
-        b->places[b->order.at[i]] = walk_place(&b->walk, b->order.at[i]);
+        uint32_t number = b->order.at[i];
+        uint32_t ahead = b->order.at[score_ahead(i, b->order.count)];
+
+        __builtin_prefetch(&b->people.ranked.at[ahead].score, 1);
+        __builtin_prefetch(&b->people.ranked.at[ahead].tier, 1); /* often in the line after */
+        __builtin_prefetch(&b->places[ahead], 1);
+        b->places[number] = walk_place(&b->walk, number);
     }
     return true;
 }
@@ -39,17 +45,13 @@ bool batch_score(struct batch *b, struct err *e)
     struct population *p = &b->people;
 
     b->averages = mem_try_array(p->servers.count, sizeof *b->averages);
-    if (!b->averages || !order_init(&b->order, p->ranked.count)) {
-        return batch_no_memory(e);
-    }
-    score_order_by_id(&b->order, p);
-    if (!score_average(p, &b->order, b->averages)) {
+    if (!b->averages || !score_order_by_id(&b->order, p) ||
+        !score_average(p, &b->order, b->averages)) {
         return batch_no_memory(e);
     }
     score_everybody(p, b->averages);
     population_drop_stats(p);
-    score_order_by_rank(&b->order, p);
-    return place_everybody(b) || batch_no_memory(e);
+    return (score_order_by_rank(&b->order, p) && place_everybody(b)) || batch_no_memory(e);
 }
 
 static double seconds_since(int64_t start_us)

@@ -1,4 +1,3 @@
-#include <math.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -12,6 +11,7 @@ static char *put_entry(const struct batch *b, char *p, uint32_t number)
 {
     const struct entry *entry = &b->people.ranked.at[number];
     const struct placement *place = &b->places[number];
+    const struct kept *kept = population_kept(&b->people, number);
     size_t name_len;
     const char *name = population_name(&b->people, entry, &name_len);
 
@@ -20,16 +20,16 @@ static char *put_entry(const struct batch *b, char *p, uint32_t number)
     p = pgcopy_put_i64(p, entry->id);
     p = entry->power == POWER_UNKNOWN ? pgcopy_put_null(p) : pgcopy_put_i64(p, entry->power);
     p = pgcopy_put_i64(p, entry->score);
-    p = pgcopy_put_i64(p, place->kept ? place->kept->scored_at_us : b->now_us - PGCOPY_EPOCH_US);
+    p = pgcopy_put_i64(p, kept ? kept->scored_at_us : b->now_us - PGCOPY_EPOCH_US);
     p = pgcopy_put_i32(p, place->rank);
     p = pgcopy_put_i32(p, place->server_rank);
     p = pgcopy_put_i32(p, place->class_rank);
     p = pgcopy_put_i32(p, place->server_class_rank);
     p = pgcopy_put_i32(p, entry->level);
     p = pgcopy_put_i32(p, (int32_t)entry->group);
-    p = pgcopy_put_i16(p, (int16_t)rint(place->percentile * 100.0));
-    p = pgcopy_put_i16(p, (int16_t)place->tier);
-    p = pgcopy_put_bool(p, place->kept && place->kept->stale);
+    p = pgcopy_put_i16(p, place->percentile);
+    p = pgcopy_put_i16(p, entry->tier);
+    p = pgcopy_put_bool(p, kept && kept->stale);
     return pgcopy_put_text(p, name, name_len);
 }
 

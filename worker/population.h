@@ -109,6 +109,11 @@ static inline uint32_t population_server_of(const struct population *p, const st
 {
     return population_group(p, e->group)->server;
 }
+/* NULL when scored in this run. */
+static inline const struct kept *population_kept(const struct population *p, uint32_t number)
+{
+    return number < p->scored ? NULL : &p->kept[number - p->scored];
+}
 const char *population_name(const struct population *p, const struct entry *e, size_t *len);
 
 #endif

@@ -7,17 +7,20 @@
 
 #include "common/mem.h"
 
-/* Each sum both ways; which one counts is known when all values are. */
+/* Of each stat of a server the one that counts. */
 struct sums {
     unsigned __int128 exact[STAT_COUNT];
     double rounded[STAT_COUNT];
 };
 
-static void add_stats(struct sums *sums, const double stats[STAT_COUNT])
+static void add_stats(struct sums *sums, const double stats[STAT_COUNT], unsigned fractional)
 {
     for (int s = 0; s < STAT_COUNT; s++) {
-        sums->exact[s] += (uint64_t)stats[s];
-        sums->rounded[s] += stats[s];
+        if (fractional >> s & 1) {
+            sums->rounded[s] += stats[s];
+        } else {
+            sums->exact[s] += (uint64_t)(int64_t)stats[s]; /* signed: one instruction */
+        }
     }
 }
 
@@ -41,11 +44,14 @@ bool score_average(const struct population *p, const struct order *by_id,
     memset(out, 0, servers * sizeof *out);
     for (uint32_t i = 0; i < by_id->count; i++) {
         uint32_t number = by_id->at[i];
+        uint32_t ahead = by_id->at[score_ahead(i, by_id->count)];
 
         if (number < p->scored) {
             uint32_t server = population_server_of(p, &p->ranked.at[number]);
 
-            add_stats(&sums[server], p->stats[number]);
+            __builtin_prefetch(&p->ranked.at[ahead]);
+            __builtin_prefetch(p->stats[ahead < p->scored ? ahead : number]);
+            add_stats(&sums[server], p->stats[number], p->fractional[server]);
             out[server].sample_size++;
         }
     }
@@ -81,7 +87,10 @@ void score_everybody(struct population *p, const struct server_average *averages
 {
     for (uint32_t i = 0; i < p->scored; i++) {
         struct entry *entry = &p->ranked.at[i];
+        uint32_t ahead = score_ahead(i, p->scored);
 
+        __builtin_prefetch(&p->ranked.at[ahead], 1);
+        __builtin_prefetch(p->stats[ahead]);
         entry->score = score_power(p->stats[i], averages[population_server_of(p, entry)].avg);
     }
 }
@@ -201,6 +210,7 @@ struct placement walk_place(struct walk *w, uint32_t number)
 {
     struct population *p = w->p;
     struct entry *entry = &p->ranked.at[number];
+    const struct kept *kept = population_kept(p, number);
     const struct group *group = population_group(p, entry->group);
     struct server_walk *s = &w->servers[group->server];
     struct placement place = {.rank = (int32_t)++w->ranked,
@@ -208,14 +218,12 @@ struct placement walk_place(struct walk *w, uint32_t number)
                               .class_rank = (int32_t)++w->class_ranked[group->class],
                               .server_class_rank = (int32_t)++w->group_ranked[entry->group]};
 
-    if (number >= p->scored) {
-        place.kept = &p->kept[number - p->scored];
-        place.percentile = place.kept->percentile;
+    if (kept) {
+        place.percentile = (int16_t)rint(kept->percentile * 100.0);
     } else {
         rate(s, entry->score, w->averages[group->server].sample_size);
         entry->tier = (uint8_t)s->tier;
-        place.percentile = s->percentile / 100.0;
+        place.percentile = (int16_t)s->percentile;
     }
-    place.tier = entry->tier;
     return place;
 }

@@ -11,23 +11,29 @@
 #define SCORE_MIN_SAMPLE    10
 #define SCORE_TIERS         25
 
-/* Entry numbers in an order, made by stable passes from the least to the most important key. */
+/*
+ * The arrays are far larger than any cache. Whoever goes through them prefetches what a later step
+ * needs, so that memory answers meanwhile: which step that is at step i of n. (No function may do
+ * the prefetching: compilers take one that does nothing else for one without effect.)
+ */
+static inline uint32_t score_ahead(uint32_t i, uint32_t n)
+{
+    return n - i > 16 ? i + 16 : i;
+}
+
+/* Entry numbers in an order. */
 struct order {
     uint32_t *at;
     uint32_t count;
-    uint32_t *spare; /* as many as at */
-    uint64_t *keys;  /* by entry number */
 };
-/* False when memory is out. */
-bool order_init(struct order *o, uint32_t count) MUST_CHECK;
 void order_fini(struct order *o);
-/* Stable and ascending by keys; linear: a pass for each byte in which the keys differ. */
-void order_by_keys(struct order *o);
-
-/* Every entry by id; of the same id twice only the first in the population stays. */
-void score_order_by_id(struct order *o, const struct population *p);
-/* From the order by id to ranking order. */
-void score_order_by_rank(struct order *o, const struct population *p);
+/*
+ * Every entry by id; of the same id twice only the first in the population stays. Linear. False
+ * when memory is out; order_fini is right then as well.
+ */
+bool score_order_by_id(struct order *o, const struct population *p) MUST_CHECK;
+/* From the order by id to ranking order; false as above. */
+bool score_order_by_rank(struct order *o, const struct population *p) MUST_CHECK;
 
 struct server_average {
     int64_t avg[STAT_COUNT];
@@ -56,11 +62,10 @@ const char *score_tier_name(int tier);
 /* -1 when there is no such tier. */
 int score_tier_parse(const char *name, size_t len);
 
+/* What the walk gives an entry besides its tier; small, for it is written in random order. */
 struct placement {
     int32_t rank, server_rank, class_rank, server_class_rank;
-    double percentile;
-    int tier;
-    const struct kept *kept; /* NULL when scored in this run */
+    int16_t percentile; /* in hundredths */
 };
 
 /* Counters of one server during the walk. */
@@ -86,7 +91,7 @@ struct walk {
 bool walk_init(struct walk *w, struct population *p,
                const struct server_average *averages) MUST_CHECK;
 void walk_fini(struct walk *w);
-/* Call once per entry, in ranking order. Also notes the tier in the entry. */
+/* Call once per entry, in ranking order. Notes the tier in the entry. */
 struct placement walk_place(struct walk *w, uint32_t number);
 
 #endif

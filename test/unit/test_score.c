@@ -52,11 +52,10 @@ static void score(struct board *b)
 {
     b->averages = calloc(b->p.servers.count + 1, sizeof *b->averages);
     assert_non_null(b->averages);
-    assert_true(order_init(&b->order, b->p.ranked.count));
-    score_order_by_id(&b->order, &b->p);
+    assert_true(score_order_by_id(&b->order, &b->p));
     assert_true(score_average(&b->p, &b->order, b->averages));
     score_everybody(&b->p, b->averages);
-    score_order_by_rank(&b->order, &b->p);
+    assert_true(score_order_by_rank(&b->order, &b->p));
     assert_true(walk_init(&b->walk, &b->p, b->averages));
 }
 
@@ -251,7 +250,7 @@ static void test_order_of_ties(void **state)
 static void test_equal_scores_share_the_percentile(void **state)
 {
     static const double ATTACKS[10] = {10, 10, 10, 8, 8, 7, 7, 7, 7, 1};
-    static const double PERCENTILES[10] = {0, 0, 0, 30, 30, 50, 50, 50, 50, 90};
+    static const int PERCENTILES[10] = {0, 0, 0, 3000, 3000, 5000, 5000, 5000, 5000, 9000};
     static const char *const TIERS[10] = {"S5", "S5", "S5", "C4", "C4",
                                           "D5", "D5", "D5", "D5", "D1"};
     struct board b;
@@ -265,9 +264,9 @@ static void test_equal_scores_share_the_percentile(void **state)
     for (int i = 0; i < 10; i++) {
         struct placement place = walk_place(&b.walk, b.order.at[i]);
 
-        assert_true(place.percentile == PERCENTILES[i]);
-        assert_string_equal(score_tier_name(place.tier), TIERS[i]);
-        assert_null(place.kept);
+        assert_int_equal(place.percentile, PERCENTILES[i]);
+        assert_string_equal(score_tier_name(b.p.ranked.at[b.order.at[i]].tier), TIERS[i]);
+        assert_null(population_kept(&b.p, b.order.at[i]));
     }
     assert_int_equal(b.walk.servers[0].tier_count[score_tier_parse("D5", 2)], 4);
     board_fini(&b);
@@ -300,35 +299,148 @@ static void test_kept_entries(void **state)
     place = walk_place(&b.walk, b.order.at[1]);
     assert_int_equal(b.p.ranked.at[b.order.at[1]].id, 3);
     assert_int_equal(place.server_rank, 2);
-    assert_true(place.percentile == 12.5);
-    assert_string_equal(score_tier_name(place.tier), "B3");
-    assert_true(place.kept->stale && place.kept->scored_at_us == 77);
+    assert_int_equal(place.percentile, 1250);
+    assert_string_equal(score_tier_name(b.p.ranked.at[b.order.at[1]].tier), "B3");
+    assert_int_equal(population_kept(&b.p, b.order.at[1])->scored_at_us, 77);
     place = walk_place(&b.walk, b.order.at[2]);
     assert_int_equal(place.server_rank, 3);
-    assert_true(place.percentile == 50.0);
+    assert_int_equal(place.percentile, 5000);
     board_fini(&b);
 }
 
-static void test_radix_order_matches_a_sort(void **state)
+static uint64_t next_random(uint64_t *x)
 {
-    enum { N = 5000 };
-    struct order o;
+    *x = *x * 6364136223846793005u + 1442695040888963407u;
+    return *x >> 33 ^ *x << 31;
+}
+
+/* As the ranking has it. */
+static bool stands_before(const struct entry *a, const struct entry *b)
+{
+    if (a->score != b->score) {
+        return a->score > b->score;
+    }
+    if (a->power != b->power) {
+        return a->power > b->power;
+    }
+    return a->level != b->level ? a->level > b->level : a->id < b->id;
+}
+
+/* Entries whose values are random in these bits, unknown powers and the greatest id among them. */
+static void fill_random(struct population *p, const int bits[4], uint32_t n)
+{
+    double stats[STAT_COUNT] = {1};
     uint64_t x = 42;
 
-    (void)state;
-    assert_true(order_init(&o, N));
-    for (int i = 0; i < N; i++) {
-        x = x * 6364136223846793005u + 1442695040888963407u;
-        o.keys[i] = (x >> 33) % 1000 << (x % 2 ? 0 : 40);
-    }
-    order_by_keys(&o);
-    for (int i = 1; i < N; i++) {
-        uint64_t before = o.keys[o.at[i - 1]];
-        uint64_t here = o.keys[o.at[i]];
+    for (uint32_t i = 0; i < n; i++) {
+        int64_t v[4];
+        struct entry *entry;
 
-        assert_true(before < here || (before == here && o.at[i - 1] < o.at[i]));
+        for (int k = 0; k < 4; k++) {
+            v[k] = bits[k] ? (int64_t)(next_random(&x) << (64 - bits[k])) >> (64 - bits[k]) : 7;
+        }
+        add(p, bits[0] == 64 && i == 5 ? INT64_MAX : v[0], "Siel", i % 9 ? v[1] : POWER_UNKNOWN,
+            stats, 0);
+        entry = &p->ranked.at[i];
+        entry->level = (int32_t)v[2];
+        entry->score = v[3];
     }
-    order_fini(&o);
+}
+
+/* Keys that fit into one number and keys that do not; ids that lie close together and far apart. */
+static void test_order_matches_the_rules(void **state)
+{
+    enum { N = 3000 };
+    /* bits of id, power, level, score */
+    static const int BITS[][4] = {{12, 10, 3, 4},   {20, 20, 6, 11}, {63, 64, 32, 50},
+                                  {64, 40, 0, 0},   {10, 3, 1, 2},   {40, 31, 16, 15},
+                                  {64, 64, 32, 64}, {0, 0, 0, 0},    {30, 2, 2, 64}};
+
+    (void)state;
+    for (size_t c = 0; c < ARRAY_LEN(BITS); c++) {
+        struct board b;
+        const struct entry *at;
+
+        board_init(&b);
+        fill_random(&b.p, BITS[c], N);
+        at = b.p.ranked.at;
+        assert_true(score_order_by_id(&b.order, &b.p));
+        assert_true(b.order.count > 0 && b.order.count <= N);
+        for (uint32_t i = 1; i < b.order.count; i++) {
+            assert_true(at[b.order.at[i - 1]].id < at[b.order.at[i]].id);
+        }
+        assert_true(score_order_by_rank(&b.order, &b.p));
+        for (uint32_t i = 1; i < b.order.count; i++) {
+            assert_true(stands_before(&at[b.order.at[i - 1]], &at[b.order.at[i]]));
+        }
+        board_fini(&b);
+    }
+}
+
+/* Nobody is left out, and of a repeated id the first stays, however the order came about. */
+static void test_repeated_ids(void **state)
+{
+    enum { N = 500 };
+    static const int64_t STEPS[] = {1, 1000003, INT64_C(1) << 50};
+    double stats[STAT_COUNT] = {1};
+
+    (void)state;
+    for (size_t c = 0; c < ARRAY_LEN(STEPS); c++) {
+        struct board b;
+
+        board_init(&b);
+        for (uint32_t i = 0; i < 2 * N; i++) {
+            add(&b.p, (int64_t)(i * 7 % N) * STEPS[c], "Siel", 1, stats, 0);
+        }
+        assert_true(score_order_by_id(&b.order, &b.p));
+        assert_int_equal(b.order.count, N);
+        for (uint32_t i = 0; i < N; i++) {
+            assert_true(b.p.ranked.at[b.order.at[i]].id == i * STEPS[c]);
+            assert_true(b.order.at[i] < N);
+        }
+        board_fini(&b);
+    }
+}
+
+static bool order_with_failing_try(const int bits[4], unsigned nth)
+{
+    struct board b;
+    bool ok;
+
+    board_init(&b);
+    fill_random(&b.p, bits, 20);
+    mem_fail_at(nth);
+    ok = score_order_by_id(&b.order, &b.p) && score_order_by_rank(&b.order, &b.p);
+    mem_fail_at(0);
+    board_fini(&b);
+    return ok;
+}
+
+static void test_order_without_memory(void **state)
+{
+    static const struct {
+        int bits[4];
+        unsigned tries;
+    } CASES[] = {{{5, 5, 5, 5}, 3}, {{64, 5, 5, 5}, 5}};
+
+    (void)state;
+    for (size_t c = 0; c < ARRAY_LEN(CASES); c++) {
+        for (unsigned nth = 1; nth <= CASES[c].tries; nth++) {
+            assert_false(order_with_failing_try(CASES[c].bits, nth));
+        }
+        assert_true(order_with_failing_try(CASES[c].bits, CASES[c].tries + 1));
+    }
+}
+
+static void test_order_of_nobody(void **state)
+{
+    struct board b;
+
+    (void)state;
+    board_init(&b);
+    assert_true(score_order_by_id(&b.order, &b.p) && score_order_by_rank(&b.order, &b.p));
+    assert_int_equal(b.order.count, 0);
+    board_fini(&b);
 }
 
 static void test_many_names_and_rollback(void **state)
@@ -440,7 +552,10 @@ int main(void)
         cmocka_unit_test(test_order_of_ties),
         cmocka_unit_test(test_equal_scores_share_the_percentile),
         cmocka_unit_test(test_kept_entries),
-        cmocka_unit_test(test_radix_order_matches_a_sort),
+        cmocka_unit_test(test_order_matches_the_rules),
+        cmocka_unit_test(test_repeated_ids),
+        cmocka_unit_test(test_order_without_memory),
+        cmocka_unit_test(test_order_of_nobody),
         cmocka_unit_test(test_many_names_and_rollback),
         cmocka_unit_test(test_names_are_bounded),
         cmocka_unit_test(test_out_of_memory),
