@@ -54,12 +54,15 @@ static bool tops_init(struct tops *t, const struct batch *b)
 
 static void tops_fill(struct tops *t, const struct batch *b)
 {
-    for (uint32_t i = 0; i < b->order.count; i++) {
+    uint32_t missing = t->start[b->people.servers.count];
+
+    for (uint32_t i = 0; missing > 0; i++) {
         uint32_t number = b->order.at[i];
         uint32_t s = population_server_of(&b->people, &b->people.ranked.at[number]);
 
         if (t->count[s] < TOP_MAX) {
             t->at[t->start[s] + t->count[s]++] = number;
+            missing--;
         }
     }
 }
