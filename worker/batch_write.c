@@ -3,7 +3,12 @@
 
 #include "worker/batch_parts.h"
 
-#define ENTRY_FIELDS     15
+#define ENTRY_FIELDS 15
+/*
+ * Rows of one COPY, some 12 MB. The server gives each COPY a ring of 16 MB of buffers, and one that
+ * comes round waits for the log and writes pages out itself; the next COPY gets fresh ones.
+ */
+#define SLICE_ROWS       UINT32_C(120000)
 #define ENTRY_FIXED_SIZE 256 /* more than all fields but the name */
 
 /* The columns of ranking_entries, in their order. */
@@ -41,14 +46,12 @@ static size_t entry_size(const struct population *p, uint32_t number)
     return ENTRY_FIXED_SIZE + name_len;
 }
 
-/*
- * In the order in which the entries lie in memory, not in that of their ranks: whoever reads a
- * generation has the ranks in its rows, and a walk through memory in rank order costs more than
- * the scoring.
- */
-static bool write_entries(struct batch *b, struct copy_writer *w, struct err *e)
+static bool write_slice(struct batch *b, struct copy_writer *w, uint32_t from, struct err *e)
 {
-    for (uint32_t i = 0; i < b->people.ranked.count; i++) {
+    uint32_t end = b->people.ranked.count - from;
+
+    end = from + (end < SLICE_ROWS ? end : SLICE_ROWS);
+    for (uint32_t i = from; i < end; i++) {
         char *p;
 
         if (b->places[i].rank == 0) {
@@ -61,6 +64,30 @@ static bool write_entries(struct batch *b, struct copy_writer *w, struct err *e)
         copy_write_row(w, put_entry(b, p, i));
     }
     return true;
+}
+
+/*
+ * In the order in which the entries lie in memory, not in that of their ranks: whoever reads a
+ * generation has the ranks in its rows, and a walk through memory in rank order costs more than
+ * the scoring.
+ */
+static bool write_entries(struct batch *b, struct err *e)
+{
+    char sql[128];
+    bool ok = true;
+
+    snprintf(sql, sizeof sql, "COPY ranking_entries_%" PRId64 " FROM STDIN (FORMAT binary, FREEZE)",
+             b->run_id);
+    for (uint32_t from = 0; ok && from < b->people.ranked.count; from += SLICE_ROWS) {
+        struct copy_writer w;
+
+        ok = copy_write_begin(&w, b->main, sql, e);
+        if (ok) {
+            ok = write_slice(b, &w, from, e);
+            ok = copy_write_end(&w, ok, e);
+        }
+    }
+    return ok;
 }
 
 /*
@@ -90,20 +117,7 @@ static bool create_table(const struct batch *b, struct err *e)
 
 bool batch_write(struct batch *b, struct err *e)
 {
-    char sql[128];
-    struct copy_writer w;
-    bool ok;
-
-    if (!begin_publishing(b, e) || !create_table(b, e)) {
-        return false;
-    }
-    snprintf(sql, sizeof sql, "COPY ranking_entries_%" PRId64 " FROM STDIN (FORMAT binary, FREEZE)",
-             b->run_id);
-    if (!copy_write_begin(&w, b->main, sql, e)) {
-        return false;
-    }
-    ok = write_entries(b, &w, e);
-    return copy_write_end(&w, ok, e);
+    return begin_publishing(b, e) && create_table(b, e) && write_entries(b, e);
 }
 
 bool batch_attach(struct batch *b, struct err *e)
