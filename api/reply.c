@@ -7,12 +7,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/queue.h>
 
 #include "api/negotiate.h"
 #include "common/mem.h"
 
 #define PROBLEM_MAX   (4 * KIB)
 #define RETRY_AFTER_S "2"
+#define BLOCK_MAX     512
 
 struct request *request_keep(const struct request *rq)
 {
@@ -75,34 +77,64 @@ static void add_body(const struct request *rq, struct body *b)
                                 body_ref(b)) == 0);
 }
 
-static void add_caching(const struct request *rq, const struct reply *r)
+/*
+ * Several headers as one entry of evhttp's list, lines and all: each entry costs three allocations
+ * and a printf, which for a small answer is as much as everything else together. Only for headers
+ * that evhttp does not look for itself; it looks for the name of the first.
+ */
+struct block {
+    char text[BLOCK_MAX];
+    size_t len;
+};
+
+static void block_add(struct block *b, const char *key, const char *value)
+{
+    char *end = b->text + b->len;
+
+    MUST(strlen(key) + strlen(value) + sizeof ": \r\n" <= sizeof b->text - b->len);
+    end = stpcpy(stpcpy(stpcpy(stpcpy(end, key), ": "), value), "\r\n");
+    b->len = (size_t)(end - b->text);
+}
+
+/* Without the last end of line, which evhttp writes. Its memory is evhttp's from here on. */
+static void add_block(struct evhttp_request *http, struct block *b)
+{
+    struct evkeyval *entry = mem_alloc(sizeof *entry);
+    char *colon = strchr(b->text, ':');
+
+    MUST(colon && b->len >= 2);
+    b->text[b->len - 2] = '\0';
+    *colon = '\0';
+    entry->key = mem_strdup(b->text);
+    entry->value = mem_strdup(colon + 2);
+    TAILQ_INSERT_TAIL(http->output_headers, entry, next);
+}
+
+static void block_caching(struct block *b, const struct reply *r)
 {
     char text[64];
 
     if (r->etag) {
-        add_header(rq->http, "ETag", r->etag);
+        block_add(b, "ETag", r->etag);
     }
     if (r->max_age_s >= 0) {
         snprintf(text, sizeof text, "public, max-age=%" PRId64, r->max_age_s);
     } else {
         snprintf(text, sizeof text, "no-cache");
     }
-    add_header(rq->http, "Cache-Control", text);
-    add_header(rq->http, "Vary", "Accept-Encoding");
+    block_add(b, "Cache-Control", text);
+    block_add(b, "Vary", "Accept-Encoding");
     if (r->age_s >= 0) {
         snprintf(text, sizeof text, "%" PRId64, r->age_s);
-        add_header(rq->http, "Age", text);
+        block_add(b, "Age", text);
     }
 }
 
 /* Hands the answer over to evhttp, which frees the request. */
 static void finish(const struct request *rq, int status)
 {
-    if (rq->loop) {
-        add_header(rq->http, "Date", rq->loop->date); /* evhttp would make one each time */
-        if (rq->loop->draining) {
-            add_header(rq->http, "Connection", "close");
-        }
+    if (rq->loop && rq->loop->draining) {
+        add_header(rq->http, "Connection", "close");
     }
     evhttp_send_reply(rq->http, status, reason_of(status), NULL);
 }
@@ -110,16 +142,20 @@ static void finish(const struct request *rq, int status)
 void reply_body(const struct request *rq, const struct reply *r, struct body *b)
 {
     const char *if_none_match = evhttp_find_header(rq->http->input_headers, "If-None-Match");
+    struct block head = {.len = 0};
 
-    add_caching(rq, r);
+    block_add(&head, "Date", rq->loop->date); /* evhttp would make one each time */
+    block_caching(&head, r);
     if (r->etag && if_none_match && negotiate_not_modified(if_none_match, r->etag)) {
+        add_block(rq->http, &head);
         finish(rq, 304);
         return;
     }
-    add_header(rq->http, "Content-Type", "application/json");
     if (b->gzip) {
-        add_header(rq->http, "Content-Encoding", "gzip");
+        block_add(&head, "Content-Encoding", "gzip");
     }
+    add_block(rq->http, &head);
+    add_header(rq->http, "Content-Type", "application/json");
     add_body(rq, b);
     finish(rq, r->status);
 }
@@ -158,6 +194,9 @@ void reply_problem(const struct request *rq, int status, const char *param, cons
     MUST(body);
     add_header(rq->http, "Content-Type", "application/problem+json");
     add_header(rq->http, "Cache-Control", "no-store");
+    if (rq->loop) {
+        add_header(rq->http, "Date", rq->loop->date);
+    }
     add_body(rq, body);
     body_unref(body);
     finish(rq, status);
