@@ -101,6 +101,7 @@ def test_burst_with_killed_children(spawn, redis_server):
 
 
 @pytest.mark.soak
+@pytest.mark.timeout(900)
 def test_soak(spawn, make_redis):
     """Minutes of it, with Redis restarting in between; memory must stay where it was."""
     redis_server = make_redis(appendonly=True, options={"appendfsync": "always"})
