@@ -35,7 +35,7 @@ struct options {
 static void add_stats_json(struct buf *b, const struct member *m)
 {
     for (int s = 0; s < STAT_COUNT; s++) {
-        buf_addf(b, "%s\"%s\":%d", s ? "," : "{", POPULATION_STAT_NAMES[s], m->stats[s]);
+        buf_addf(b, "%s\"%s\":%d", s ? "," : "{", STAT_NAMES[s], m->stats[s]);
     }
     buf_addch(b, '}');
 }
@@ -106,7 +106,7 @@ static void add_csv_header(struct buf *b, size_t payload_bytes)
 {
     buf_addstr(b, "server,name,class,level,power");
     for (int s = 0; s < STAT_COUNT; s++) {
-        buf_addf(b, ",%s", POPULATION_STAT_NAMES[s]);
+        buf_addf(b, ",%s", STAT_NAMES[s]);
     }
     buf_addstr(b, payload_bytes ? ",raw_payload\n" : "\n");
 }

@@ -6,11 +6,6 @@
 #define SERVER_TRIES   8
 #define GOLDEN         UINT64_C(0x9e3779b97f4a7c15)
 
-const char *const POPULATION_STAT_NAMES[STAT_COUNT] = {
-    "attack",       "damage_amp", "crit_rate",        "crit_damage",
-    "attack_speed", "defense",    "damage_reduction", "hp",
-};
-
 /* A distribution as its quantiles; straight lines between them. */
 #define QUANTILES 7
 static const double QUANTILE_AT[QUANTILES] = {0, .05, .25, .5, .75, .95, 1};

@@ -2,6 +2,7 @@
 #define CTL_POPULATION_MODEL_H
 
 #include "common/base.h"
+#include "common/stats.h"
 #include "ctl/population_names.h"
 
 /*
@@ -11,20 +12,6 @@
  */
 #define POPULATION_COUNT_MAX   100000000
 #define POPULATION_SERVERS_MAX 10000
-
-/* In the order of IMPORT_COLUMNS. */
-enum population_stat {
-    STAT_ATTACK,
-    STAT_DAMAGE_AMP,
-    STAT_CRIT_RATE,
-    STAT_CRIT_DAMAGE,
-    STAT_ATTACK_SPEED,
-    STAT_DEFENSE,
-    STAT_DAMAGE_REDUCTION,
-    STAT_HP,
-    STAT_COUNT
-};
-extern const char *const POPULATION_STAT_NAMES[STAT_COUNT];
 
 struct population {
     uint64_t seed, count, servers;

@@ -6,10 +6,6 @@
 #include "common/text.h"
 #include "worker/number.h"
 
-const char *const STAT_NAMES[STAT_COUNT] = {
-    "attack",       "damage_amp", "crit_rate",        "crit_damage",
-    "attack_speed", "defense",    "damage_reduction", "hp"};
-
 #define KEY_MAX      16
 #define STAT_UNKNOWN (-1)
 

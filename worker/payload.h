@@ -2,6 +2,7 @@
 #define WORKER_PAYLOAD_H
 
 #include "common/base.h"
+#include "common/stats.h"
 
 /*
  * Reads the eight stats out of one stats_payload, in a single pass, without allocating. Any bytes
@@ -10,19 +11,6 @@
  * Which numbers are negative, above 1e12 or whole is decided on the decimal digits, exactly; the
  * value is then the nearest double. Of a key that comes twice the last one counts, as in jsonb.
  */
-enum stat {
-    STAT_ATTACK,
-    STAT_DAMAGE_AMP,
-    STAT_CRIT_RATE,
-    STAT_CRIT_DAMAGE,
-    STAT_ATTACK_SPEED,
-    STAT_DEFENSE,
-    STAT_DAMAGE_REDUCTION,
-    STAT_HP,
-    STAT_COUNT
-};
-extern const char *const STAT_NAMES[STAT_COUNT];
-
 /* Nesting that is followed; a payload that PostgreSQL passes on in full is never so deep. */
 #define PAYLOAD_DEPTH_MAX 1024
 
