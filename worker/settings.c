@@ -23,6 +23,6 @@ const struct conf_item SETTINGS_ITEMS[] = {
     CONF_INT("RETRY_BASE_SECONDS", struct settings, retry_base_s, "60", 0, 3600,
              "wait before the first retry; doubles with each further one"),
     CONF_BOOL("TEST_TASKS", struct settings, test_tasks, "0",
-              "also run the tasks test.add, test.sleep, test.fail and test.crash"),
+              "also run the tasks test.*, which are there for tests"),
 };
 const size_t SETTINGS_COUNT = ARRAY_LEN(SETTINGS_ITEMS);

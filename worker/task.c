@@ -15,6 +15,9 @@ static const struct task TEST_TASKS[] = {
     {"test.add", test_task_add, .max_retries = 3, .hard_limit_s = 60},
     {"test.sleep", test_task_sleep, .max_retries = 3, .hard_limit_s = 600},
     {"test.fail", test_task_fail, .max_retries = 3, .hard_limit_s = 60},
+    {"test.noop", test_task_noop, .max_retries = 3, .hard_limit_s = 60},
+    {"test.clock", test_task_clock, .max_retries = 3, .hard_limit_s = 60},
+    {"test.append", test_task_append, .max_retries = 3, .hard_limit_s = 60},
     {"test.crash", test_task_crash, .max_retries = 3, .hard_limit_s = 60},
 };
 

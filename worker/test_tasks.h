@@ -8,6 +8,10 @@ cJSON *test_task_add(const struct task_request *req, struct err *e);   /* args: 
 cJSON *test_task_sleep(const struct task_request *req, struct err *e); /* args: [seconds] */
 /* args: [error type, text]; kwargs: {"class": "retryable", "succeed_after": retries} */
 cJSON *test_task_fail(const struct task_request *req, struct err *e);
+cJSON *test_task_noop(const struct task_request *req, struct err *e);  /* nothing; null */
+cJSON *test_task_clock(const struct task_request *req, struct err *e); /* unix s when it began */
+/* args: [path, text]; appends the text as one line to the file, so that runs can be counted. */
+cJSON *test_task_append(const struct task_request *req, struct err *e);
 cJSON *test_task_crash(const struct task_request *req, struct err *e); /* kills its own process */
 
 #endif
