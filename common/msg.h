@@ -19,6 +19,8 @@
 #define MSG_NO_TIME   INT64_MIN
 /* Number in headers (or in a plain message): the slot of the schedule that sent it, unix s. */
 #define MSG_SLOT_MEMBER "aion2_slot"
+/* Number in headers: when it was sent, unix s. Celery's messages do not tell. */
+#define MSG_SENT_MEMBER "aion2_sent_at"
 
 enum msg_form { MSG_PLAIN, MSG_CELERY_1, MSG_CELERY_2 };
 
@@ -84,7 +86,9 @@ struct msg_new {
     const cJSON *kwargs;
     int priority;
     int64_t slot_unix_s;
-    int64_t eta_us; /* not before, unix time */
+    int64_t eta_us;     /* not before, unix time */
+    int64_t expires_us; /* not after, unix time; 0: none */
+    int64_t sent_us;    /* now, for who wants to know how long it waits; 0: not said */
 };
 char *msg_build(const struct msg_new *n, size_t *len) MUST_CHECK;
 

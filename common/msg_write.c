@@ -153,8 +153,14 @@ static bool add_headers(cJSON *root, const struct msg_new *n, const char *args, 
     if (ok && n->slot_unix_s >= 0) {
         ok = cJSON_AddNumberToObject(h, MSG_SLOT_MEMBER, (double)n->slot_unix_s) != NULL;
     }
+    if (ok && n->sent_us != 0) {
+        ok = cJSON_AddNumberToObject(h, MSG_SENT_MEMBER, (double)n->sent_us / 1e6) != NULL;
+    }
     if (ok && n->eta_us != 0) {
         ok = put_time(h, "eta", n->eta_us);
+    }
+    if (ok && n->expires_us != 0) {
+        ok = put_time(h, "expires", n->expires_us);
     }
     return ok;
 }
