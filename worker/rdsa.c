@@ -22,7 +22,8 @@
 #include <hiredis/adapters/libevent.h>
 #pragma GCC diagnostic pop
 
-#define STEADY_MS 10000 /* a connection that lasted so long ends the back-off */
+#define RDSA_CHANNELS_MAX 8
+#define STEADY_MS         10000 /* a connection that lasted so long ends the back-off */
 
 /* A command on its way; answers come in the order of the commands. */
 struct op {
@@ -43,6 +44,8 @@ struct rdsa {
     struct op **ops_end;
     struct event *deadline;
     struct event *again;
+    struct event *ping;       /* subscribing ones only */
+    int64_t confirm_until_ms; /* a SUBSCRIBE is to be confirmed by then, 0: none */
     int64_t connecting_until_ms;
     int64_t up_since_ms;
     int backoff_ms;
@@ -81,7 +84,11 @@ static void went_down(struct rdsa *c, const char *why)
         c->backoff_ms = RDSA_BACKOFF_MIN_MS;
     }
     c->up = c->connected = false;
+    c->confirm_until_ms = 0;
     event_del(c->deadline);
+    if (c->ping) {
+        event_del(c->ping);
+    }
     schedule_retry(c);
     if (was_up && c->cf.on_down) {
         c->cf.on_down(c->cf.ctx);
@@ -99,13 +106,24 @@ static void drop(struct rdsa *c, const char *why)
     }
 }
 
+/* When the next answer must be there; 0: nothing is awaited. */
+static int64_t awaited_until(const struct rdsa *c)
+{
+    if (!c->ac) {
+        return 0;
+    }
+    if (!c->connected) {
+        return c->connecting_until_ms;
+    }
+    return c->ops ? c->ops->deadline_ms : c->confirm_until_ms;
+}
+
 static void on_deadline(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
 {
     struct rdsa *c = arg;
-    int64_t now = clock_mono_ms();
-    int64_t until = c->ops ? c->ops->deadline_ms : c->connecting_until_ms;
+    int64_t now = clock_mono_ms(), until = awaited_until(c);
 
-    if (!c->ac || (c->connected && !c->ops)) {
+    if (until == 0) {
         return;
     }
     if (until > now) {
@@ -217,6 +235,68 @@ static void setup(struct rdsa *c, struct script *load, int argc, const char **ar
     send_op(c, op, argc, argv, NULL);
 }
 
+/* ---- subscribing ---- */
+
+static bool is_word(const redisReply *r, const char *word)
+{
+    return r->type == REDIS_REPLY_STRING && strcmp(r->str, word) == 0;
+}
+
+/* Confirmations and messages come the same way. */
+static void on_published(redisAsyncContext *ac, void *reply, void *privdata)
+{
+    struct rdsa *c = privdata;
+    const redisReply *r = reply;
+
+    if (!r || c->ac != ac || r->type != REDIS_REPLY_ARRAY || r->elements != 3) {
+        return;
+    }
+    if (is_word(r->element[0], "subscribe")) {
+        c->confirm_until_ms = 0;
+        if (!c->up && --c->setup_left == 0) {
+            come_up(c);
+            tell_up(c);
+            loop_arm_ms(c->ping, RDSA_PING_MS);
+        }
+        return;
+    }
+    if (c->confirm_until_ms) { /* it lives; the confirmation is behind this one */
+        c->confirm_until_ms = clock_mono_ms() + RDSA_PONG_MS;
+    }
+    if (is_word(r->element[0], "message") && r->element[2]->type == REDIS_REPLY_STRING) {
+        c->cf.on_message(c->cf.ctx, r->element[1]->str, r->element[2]->str,
+                         (size_t)r->element[2]->len);
+    }
+}
+
+static void subscribe(struct rdsa *c, int n, int timeout_ms)
+{
+    const char *argv[RDSA_CHANNELS_MAX + 1] = {"SUBSCRIBE"};
+
+    for (int i = 0; i < n; i++) {
+        argv[i + 1] = c->cf.channels[i];
+    }
+    c->confirm_until_ms = clock_mono_ms() + timeout_ms;
+    loop_arm_ms(c->deadline, timeout_ms);
+    if (redisAsyncCommandArgv(c->ac, on_published, c, n + 1, argv, NULL) != REDIS_OK) {
+        drop(c, "cannot subscribe");
+    }
+}
+
+/*
+ * Nothing is said on a quiet connection, so its loss would not show. Subscribing once more to what
+ * is subscribed changes nothing and is answered. (hiredis 0.14 loses the answer to PING here.)
+ */
+static void on_ping(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
+{
+    struct rdsa *c = arg;
+
+    loop_arm_ms(c->ping, RDSA_PING_MS);
+    if (c->up && c->confirm_until_ms == 0) {
+        subscribe(c, 1, RDSA_PONG_MS);
+    }
+}
+
 static void start_setup(struct rdsa *c)
 {
     const struct rds_addr *a = c->cf.addr;
@@ -232,6 +312,10 @@ static void start_setup(struct rdsa *c)
     setup(c, NULL, 2, (const char *[]){"SELECT", db});
     for (size_t i = 0; c->cf.load_scripts && i < BROKER_SCRIPT_COUNT; i++) {
         setup(c, BROKER_SCRIPTS[i], 3, (const char *[]){"SCRIPT", "LOAD", BROKER_SCRIPTS[i]->lua});
+    }
+    if (c->cf.channel_count > 0) {
+        c->setup_left += c->cf.channel_count;
+        subscribe(c, c->cf.channel_count, RDSA_CONNECT_MS);
     }
     c->setup_left--;
 }
@@ -326,7 +410,11 @@ struct rdsa *rdsa_new(const struct rdsa_config *config)
     c->backoff_ms = RDSA_BACKOFF_MIN_MS;
     c->deadline = evtimer_new(config->base, on_deadline, c);
     c->again = evtimer_new(config->base, on_again, c);
-    MUST(c->deadline && c->again);
+    MUST(c->deadline && c->again && c->cf.channel_count <= RDSA_CHANNELS_MAX);
+    if (c->cf.channel_count > 0) {
+        c->ping = evtimer_new(config->base, on_ping, c);
+        MUST(c->ping && c->cf.on_message);
+    }
     loop_arm_ms(c->again, 0);
     return c;
 }
@@ -343,6 +431,9 @@ void rdsa_free(struct rdsa *c)
     }
     event_free(c->deadline);
     event_free(c->again);
+    if (c->ping) {
+        event_free(c->ping);
+    }
     free(c);
 }
 
@@ -356,6 +447,7 @@ void rdsa_command(struct rdsa *c, int timeout_ms, rdsa_fn fn, void *ctx, uint64_
 {
     struct op *op;
 
+    MUST(c->cf.channel_count == 0);
     if (!c->up) {
         fn(ctx, number, NULL);
         return;
