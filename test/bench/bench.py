@@ -13,17 +13,22 @@ SIZES = [10_000, 100_000, 1_000_000]
 QUICK_SIZES = [2_000]
 # Every server has to have ten characters: below that other rules hold, which the peers lack.
 SIZE_MIN = 2_000
+PARTS = ["batch", "api", "jobs"]
+TASKS = 100_000
+TASKS_MIN = 1_000
 
 
 def parse_arguments():
     parser = argparse.ArgumentParser(description=__doc__, epilog="docs/benchmarks.md says more.")
-    parser.add_argument("--only", choices=["batch", "api"], help="one part of it")
+    parser.add_argument("--only", choices=PARTS, help="one part of it")
     parser.add_argument("--sizes", type=lambda text: [int(n) for n in text.split(",")],
                         metavar="N,...", help="populations (default 10000,100000,1000000)")
     parser.add_argument("--runs", type=int, help="runs of each measurement (default 5)")
     parser.add_argument("--seconds", type=int, help="length of a run of wrk (default 10)")
+    parser.add_argument("--tasks", type=int, default=TASKS,
+                        help="messages in the full queue (default 100000)")
     parser.add_argument("--quick", action="store_true",
-                        help="2,000 characters, 2 runs, 2 seconds: does it work at all?")
+                        help="2,000 characters, 6,000 tasks, 2 runs, 2 seconds: does it work?")
     parser.add_argument("--json", metavar="FILE", type=pathlib.Path, help="also write JSON")
     parser.add_argument("--write-docs", action="store_true",
                         help="replace the results in docs/benchmarks.md")
@@ -31,8 +36,11 @@ def parse_arguments():
     options.sizes = sorted(options.sizes or (QUICK_SIZES if options.quick else SIZES))
     options.runs = options.runs or (2 if options.quick else 5)
     options.seconds = options.seconds or (2 if options.quick else 10)
+    options.parts = [options.only] if options.only else PARTS
     if options.sizes[0] < SIZE_MIN or options.runs < 1 or options.seconds < 1:
         parser.error(f"populations of at least {SIZE_MIN} characters, at least one run and one second")
+    if options.tasks < TASKS_MIN:
+        parser.error(f"at least {TASKS_MIN} tasks")
     return options
 
 
@@ -72,14 +80,17 @@ def publish_board(bench, count, about):
 
 def measure(bench, options, about):
     # pylint: disable=import-outside-toplevel
-    import serve
     rows, database = [], None
-    if options.only != "api":
+    if "batch" in options.parts:
         rows, database = measure_batch(bench, options, about)
-    if options.only != "batch":
+    if "api" in options.parts:
+        import serve
         say(f"api, {options.sizes[-1]:,} characters")
         database = database or publish_board(bench, options.sizes[-1], about)
         rows += serve.measure(bench, database, options.runs, options.seconds, say)
+    if "jobs" in options.parts:
+        import jobsystem
+        rows += jobsystem.measure(bench, options, say)
     return rows
 
 
@@ -96,14 +107,14 @@ def write_results(options, rows, about):
 
 def main():
     options = parse_arguments()
-    missing = machine.missing_packages(options.only != "api", options.only != "batch")
+    missing = machine.missing_packages(options.parts)
     if missing:
         sys.exit("the benchmark needs: apt install " + " ".join(missing))
     import rig  # pylint: disable=import-outside-toplevel
     about = {"date": datetime.date.today().isoformat(), "machine": machine.describe(),
              "runs": options.runs, "seconds": options.seconds, "populations": []}
     rig.build_release()
-    bench = rig.Rig()
+    bench = rig.Rig(with_postgres=options.parts != ["jobs"])
     try:
         rows = measure(bench, options, about)
     except (rig.BenchError, AssertionError) as error:

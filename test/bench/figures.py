@@ -29,10 +29,11 @@ class Figure:
 
 @dataclass
 class Goal:
-    """What a ratio (or, without a peer, the figure itself) has to be."""
+    """What a ratio (or, without a peer or with of_ours, our own figure) has to be."""
     at_most: Optional[float] = None
     at_least: Optional[float] = None
     text: str = ""
+    of_ours: bool = False
 
     def met(self, value):
         if self.at_most is not None:
@@ -66,7 +67,8 @@ class Row:
         """True or False, None without a goal."""
         if self.goal is None:
             return None
-        return self.goal.met(self.ours.median if self.ratio is None else self.ratio)
+        own = self.goal.of_ours or self.ratio is None
+        return self.goal.met(self.ours.median if own else self.ratio)
 
     def cells(self):
         reached = {None: "", True: "yes", False: "NO"}[self.reached]

@@ -14,9 +14,18 @@ PROGRAMS = {
     "redis-server": "redis-server",
     "postgres": "postgresql-15",
 }
-API_PROGRAMS = {"nginx": "nginx-light", "wrk": "wrk"}
 MODULES = {"psycopg2": "python3-psycopg2", "redis": "python3-redis"}
-CELERY_MODULES = {"celery": "python3-celery", "sqlalchemy": "python3-sqlalchemy"}
+# What each part of the benchmark needs beside that.
+PART_PROGRAMS = {
+    "batch": {},
+    "api": {"nginx": "nginx-light", "wrk": "wrk"},
+    "jobs": {"redis-cli": "redis-tools", "sidekiq": "ruby-sidekiq", "rq": "python3-rq"},
+}
+PART_MODULES = {
+    "batch": {"celery": "python3-celery", "sqlalchemy": "python3-sqlalchemy"},
+    "api": {},
+    "jobs": {"celery": "python3-celery", "rq": "python3-rq"},
+}
 FOLDERS = [PG_BIN, "/usr/sbin", "/sbin"]
 
 
@@ -25,10 +34,12 @@ def find_program(name):
     return shutil.which(name) or shutil.which(name, path=os.pathsep.join(FOLDERS))
 
 
-def missing_packages(with_batch, with_api):
+def missing_packages(parts):
     """Debian packages that have to be installed first, sorted."""
-    programs = dict(PROGRAMS, **(API_PROGRAMS if with_api else {}))
-    modules = dict(MODULES, **(CELERY_MODULES if with_batch else {}))
+    programs, modules = dict(PROGRAMS), dict(MODULES)
+    for part in parts:
+        programs.update(PART_PROGRAMS[part])
+        modules.update(PART_MODULES[part])
     missing = {package for name, package in programs.items() if not find_program(name)}
     missing |= {package for name, package in modules.items()
                 if importlib.util.find_spec(name) is None}
@@ -79,6 +90,10 @@ def describe():
         "Celery": _module_version("celery"),
         "SQLAlchemy": _module_version("sqlalchemy"),
     }
+    if find_program("sidekiq"):
+        facts["Sidekiq"] = _first_line(["sidekiq", "--version"]).split()[-1]
+    if _module_version("rq") != "?":
+        facts["RQ"] = _module_version("rq")
     if find_program("nginx"):
         facts["nginx"] = _first_line([find_program("nginx"), "-v"]).split("/")[-1]
     if find_program("wrk"):

@@ -80,16 +80,17 @@ def _shared_buffers():
 
 
 class Rig:
-    """A PostgreSQL, a Redis and a folder; closing it removes all three."""
+    """A PostgreSQL (unless nobody needs it), a Redis and a folder; closing it removes all."""
 
-    def __init__(self):
+    def __init__(self, with_postgres=True):
         self.folder = make_temp_dir()
-        self.postgres = Postgres(fsync=True, options={
+        self.postgres = with_postgres and Postgres(fsync=True, options={
             **POSTGRES_OPTIONS, "shared_buffers": _shared_buffers()})
         self.redis = Redis()
 
     def close(self):
-        self.postgres.destroy()
+        if self.postgres:
+            self.postgres.destroy()
         self.redis.destroy()
         shutil.rmtree(self.folder, ignore_errors=True)
 

@@ -1,0 +1,5 @@
+"""The task of the RQ workers."""
+
+
+def noop():
+    return None
