@@ -15,6 +15,12 @@ def echo(*args, **kwargs):
     return {"args": list(args), "kwargs": kwargs}
 
 
+@app.task(name="test.add")
+def add(*numbers):
+    """The same as the task of that name in our worker."""
+    return sum(numbers)
+
+
 @app.task(name="lab.fail")
 def fail(text):
     raise ValueError(text)

@@ -6,22 +6,42 @@ from pathlib import Path
 import pytest
 
 from harness import clean_env, start_process, wait_for
-from jobs import BATCH, Jobs, celery_client
+from jobs import BATCH, Jobs, celery_client, celery_message, worker_env
 
 client = pytest.fixture(celery_client)
+
+FLEET_MESSAGES = 10_000
+
+
+def start_python_worker(redis_server, log, *options):
+    """A stock worker; its log tells when it is ready."""
+    argv = [sys.executable, "-m", "celery", "-A", "celery_app", "worker", "--loglevel=INFO",
+            *options]
+    env = {"REDIS_URL": redis_server.url, "PYTHONDONTWRITEBYTECODE": "1", "C_FORCE_ROOT": "1"}
+    proc = start_process(argv, log, clean_env(env), cwd=Path(__file__).parent)
+    wait_for(lambda: " ready." in log.read_text(), 30, "the Python worker")
+    return proc
 
 
 @pytest.fixture
 def python_worker(redis_server, tmp_path):
     log = tmp_path / "celery.log"
-    argv = [sys.executable, "-m", "celery", "-A", "celery_app", "worker", "--pool=solo",
-            "--without-gossip", "--without-mingle", "--loglevel=INFO"]
-    env = {"REDIS_URL": redis_server.url, "PYTHONDONTWRITEBYTECODE": "1", "C_FORCE_ROOT": "1"}
-    proc = start_process(argv, log, clean_env(env), cwd=Path(__file__).parent)
-    wait_for(lambda: " ready." in log.read_text(), 30, "the Python worker")
+    proc = start_python_worker(redis_server, log, "--pool=solo", "--without-gossip",
+                               "--without-mingle")
     yield log
     proc.kill()
     proc.wait()
+
+
+@pytest.fixture
+def stock_worker(redis_server, tmp_path):
+    """With everything that a worker has by default: two processes, gossip, mingle."""
+    log = tmp_path / "celery.log"
+    proc = start_python_worker(redis_server, log, "-c", "2")
+    yield log
+    # Its processes end with it only when it may stop them.
+    proc.terminate()
+    proc.wait(30)
 
 
 def test_each_task_runs_once_whoever_takes_it(env, client, spawn, redis_server, python_worker):
@@ -39,3 +59,24 @@ def test_each_task_runs_once_whoever_takes_it(env, client, spawn, redis_server, 
         what="the Python worker's own count",
     )
     jobs.quiet()
+
+
+def test_a_shared_queue_of_ten_thousand_tasks(spawn, redis_server, stock_worker):
+    """A stock worker and ours beside each other, all defaults: none lost, each result right."""
+    jobs = Jobs(redis_server)
+    spawn("aion2-worker", env=worker_env(redis_server, LOG_LEVEL="info")).wait_log(
+        "worker.registered")
+    ids, texts = zip(*(celery_message("test.add", (n, 1)) for n in range(FLEET_MESSAGES)))
+    jobs.push_many(texts)
+    wait_for(lambda: jobs.waiting() == 0, 60, "the queue to be empty")
+    wait_for(lambda: all(jobs.documents(ids)), 30, "every result", interval=0.2)
+    jobs.quiet()
+    for n, document in enumerate(jobs.documents(ids)):
+        assert (document["status"], document["result"]) == ("SUCCESS", n + 1)
+    by_us = jobs.counter("done")
+    wait_for(
+        lambda: stock_worker.read_text().count("succeeded in") == FLEET_MESSAGES - by_us,
+        what="the Python worker's own count",
+    )
+    assert 0 < by_us < FLEET_MESSAGES
+    assert not jobs.redis.exists("unacked", "unacked_index")
