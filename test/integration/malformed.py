@@ -1,0 +1,69 @@
+"""Malformed input as test/data/malformed describes it, built into bytes."""
+
+import base64
+import copy
+import json
+
+from harness import TEST_DATA
+from jobs import celery_message
+
+
+def load(name):
+    """The cases of one file."""
+    return json.loads((TEST_DATA / "malformed" / f"{name}.json").read_text(encoding="utf-8"))
+
+
+def expand(value):
+    """{"repeat": text, "times": n} is a long text."""
+    if isinstance(value, dict) and set(value) == {"repeat", "times"}:
+        return value["repeat"] * value["times"]
+    return value
+
+
+def _parent(document, path):
+    *folders, name = path.split(".")
+    for folder in folders:
+        document = document[folder]
+    return document, name
+
+
+def encode_body(envelope, text, plain):
+    """Puts text into the envelope as its body: base64, or plain as kombu does when told to."""
+    if plain:
+        envelope["body"] = text
+        if isinstance(envelope.get("properties"), dict):
+            envelope["properties"]["body_encoding"] = None
+    else:
+        envelope["body"] = base64.b64encode(text.encode()).decode()
+    return envelope
+
+
+def change(envelope, case, body):
+    """The envelope with the case's changes; body is the text it would have without them."""
+    envelope = encode_body(copy.deepcopy(envelope), expand(case.get("body", body)),
+                           case.get("plain_body", False))
+    for path in case.get("drop", ()):
+        parent, name = _parent(envelope, path)
+        del parent[name]
+    for path, value in case.get("set", {}).items():
+        parent, name = _parent(envelope, path)
+        parent[name] = expand(value)
+    return envelope
+
+
+def task_message(case):
+    """The id that the case's message has, where it has one, and its bytes."""
+    task_id, text = celery_message("test.add", (2, 3))
+    if "hex" in case:
+        return task_id, bytes.fromhex(case["hex"])
+    if "raw" in case:
+        return task_id, expand(case["raw"]).replace("@ID", task_id).encode()
+    envelope = json.loads(text)
+    body = base64.b64decode(envelope["body"]).decode()
+    if "protocol_1" in case:
+        envelope["headers"] = {}
+        body = json.dumps(case["protocol_1"])
+    text = json.dumps(change(envelope, case, body))
+    if "protocol_1" in case:
+        text = json.dumps(encode_body(json.loads(text), body.replace("@ID", task_id), False))
+    return task_id, text.replace("@ID", task_id).encode()
