@@ -130,6 +130,8 @@ format-check:
 install: all
 	install -d $(DESTDIR)$(PREFIX)/bin
 	install -m 0755 $(BINS) $(DESTDIR)$(PREFIX)/bin
+	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
+	$(OUT)/bin/aion2ctl completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/aion2ctl
 
 clean:
 	rm -rf build

@@ -1,10 +1,11 @@
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/broker.h"
+#include "common/clock.h"
+#include "common/event.h"
 #include "common/host.h"
 #include "common/keys.h"
 #include "common/msg.h"
@@ -14,15 +15,13 @@
 
 #define REDIS_TIMEOUT_MS 5000
 #define WAIT_MAX_S       86400
-#define COUNTDOWN_MAX_S  31536000
-#define EXIT_INTERRUPTED 130 /* as shells say it: 128 + SIGINT */
+#define SPAN_MAX_S       31536000
 
 const char CTL_CALL_HELP[] =
-    "Usage: aion2ctl call NAME [--args JSON] [--kwargs JSON] [--id ID]\n"
-    "                     [--countdown SECONDS] [--wait SECONDS]\n"
+    "Usage: aion2ctl call NAME [options]\n"
     "\n"
-    "Sends a task to TASK_QUEUE. Without --wait it prints the task's id and ends; with\n"
-    "--wait it prints the result as one line of JSON.\n"
+    "Sends a task. Without --wait it prints the task's id and ends; with --wait it prints the\n"
+    "result as one line of JSON. Monitors are told by a task-sent event.\n"
     "\n"
     "  NAME                  name of the task; \"batch\" stands for\n"
     "                        " TASK_BATCH "\n"
@@ -30,12 +29,17 @@ const char CTL_CALL_HELP[] =
     "  --kwargs JSON         named arguments, a JSON object\n"
     "  --id ID               task id (default: a random UUID). A batch with the id of an\n"
     "                        earlier one gives the result of that one\n"
-    "  --countdown SECONDS   run it this much later\n"
+    "  --countdown TIME      run it this much later: 90, 90s, 15m, 2h, 1d\n"
+    "  --eta TIME            not before this time, as 2026-11-23T18:00:00+09:00 (without\n"
+    "                        an offset: UTC)\n"
+    "  --expires TIME        when it has not begun this much later, it is not run\n"
+    "  --priority N          0 (most urgent, and the default) to 9\n"
+    "  --queue NAME          another queue than TASK_QUEUE\n"
     "  --wait SECONDS        wait for the result, at most so long\n"
     "\n"
     "Examples:\n"
     "  aion2ctl call batch --wait 60\n"
-    "  aion2ctl call batch --countdown 300\n"
+    "  aion2ctl call batch --countdown 5m --expires 10m\n"
     "  aion2ctl call reports.send --args '[\"weekly\"]' --kwargs '{\"dry_run\": true}'\n"
     "\n"
     "Exit codes: 0 sent (with --wait: the task succeeded), 1 the task failed (its error\n"
@@ -45,11 +49,31 @@ const char CTL_CALL_HELP[] =
 struct call {
     const char *task;
     const char *id;
-    cJSON *args; /* NULL: none given */
+    const char *queue;
+    const char *args_text; /* NULL: none given */
+    const char *kwargs_text;
+    const char *eta_text;
+    cJSON *args;
     cJSON *kwargs;
+    int64_t eta_us;      /* 0: none */
     int64_t countdown_s; /* 0: none */
-    int64_t wait_s;      /* -1: do not wait */
+    int64_t expires_s;   /* -1: none */
+    int64_t priority;
+    int64_t wait_s; /* -1: do not wait */
     char own_id[UUID_SIZE];
+};
+
+const struct opt CTL_CALL_OPTS[] = {
+    {"args", OPT_TEXT, offsetof(struct call, args_text), 0, 0, NULL},
+    {"kwargs", OPT_TEXT, offsetof(struct call, kwargs_text), 0, 0, NULL},
+    {"id", OPT_TEXT, offsetof(struct call, id), 0, 0, NULL},
+    {"countdown", OPT_SPAN, offsetof(struct call, countdown_s), 0, SPAN_MAX_S, NULL},
+    {"eta", OPT_TEXT, offsetof(struct call, eta_text), 0, 0, NULL},
+    {"expires", OPT_SPAN, offsetof(struct call, expires_s), 0, SPAN_MAX_S, NULL},
+    {"priority", OPT_I64, offsetof(struct call, priority), 0, 9, NULL},
+    {"queue", OPT_TEXT, offsetof(struct call, queue), 0, 0, NULL},
+    {"wait", OPT_I64, offsetof(struct call, wait_s), 0, WAIT_MAX_S, NULL},
+    OPT_END,
 };
 
 /*
@@ -58,9 +82,14 @@ struct call {
  */
 static bool take_json(const char *text, bool array, cJSON **out, struct err *e)
 {
-    cJSON *v = json_parse(text, strlen(text), e);
-    bool right = array ? cJSON_IsArray(v) : cJSON_IsObject(v);
+    cJSON *v;
+    bool right;
 
+    if (!text) {
+        return true;
+    }
+    v = json_parse(text, strlen(text), e);
+    right = array ? cJSON_IsArray(v) : cJSON_IsObject(v);
     cJSON_Delete(v);
     if (!v) {
         return false;
@@ -69,121 +98,132 @@ static bool take_json(const char *text, bool array, cJSON **out, struct err *e)
         return err_set(e, ERR_PERMANENT, "ValueError", "must be a JSON %s",
                        array ? "array, like '[1, \"x\"]'" : "object, like '{\"n\": 1}'");
     }
-    cJSON_Delete(*out);
     *out = cJSON_CreateRaw(text);
     return *out || err_set(e, ERR_PERMANENT, "MemoryError", "out of memory");
 }
 
-static bool take_name(const char *text, const char **out, struct err *e)
+static bool check_name(const char *text, size_t max, struct err *e)
 {
     size_t len = strlen(text);
 
-    if (len == 0 || len >= MSG_NAME_SIZE || !text_is_utf8(text, len) ||
-        text_has_control(text, len)) {
-        return err_set(e, ERR_PERMANENT, "ValueError",
-                       "must be 1 to %d bytes of text without control characters",
-                       MSG_NAME_SIZE - 1);
-    }
-    *out = text;
-    return true;
-}
-
-static bool take_seconds(const char *text, int64_t max, int64_t *out, struct err *e)
-{
-    return text_to_i64(text, 0, max, out) ||
+    return (len > 0 && len <= max && text_is_utf8(text, len) && !text_has_control(text, len)) ||
            err_set(e, ERR_PERMANENT, "ValueError",
-                   "must be a whole number of seconds from 0 to %" PRId64, max);
+                   "must be 1 to %zu bytes of text without control characters", max);
 }
 
-static bool take_option(struct call *c, int option, const char *value, struct err *e)
+static bool take_eta(struct call *c, struct err *e)
 {
-    switch (option) {
-    case 'a':
-        return take_json(value, true, &c->args, e);
-    case 'k':
-        return take_json(value, false, &c->kwargs, e);
-    case 'i':
-        return take_name(value, &c->id, e);
-    case 'c':
-        return take_seconds(value, COUNTDOWN_MAX_S, &c->countdown_s, e);
-    default:
-        return take_seconds(value, WAIT_MAX_S, &c->wait_s, e);
+    if (!c->eta_text) {
+        return true;
     }
+    if (c->countdown_s > 0) {
+        return err_set(e, ERR_PERMANENT, "ValueError", "give --eta or --countdown, not both");
+    }
+    return (clock_parse_iso(c->eta_text, &c->eta_us) && c->eta_us > 0) ||
+           err_set(e, ERR_PERMANENT, "ValueError", "must be a time like 2026-11-23T18:00:00+09:00");
 }
+
+static bool check_args(struct call *c, struct err *e)
+{
+    return take_json(c->args_text, true, &c->args, e);
+}
+
+static bool check_kwargs(struct call *c, struct err *e)
+{
+    return take_json(c->kwargs_text, false, &c->kwargs, e);
+}
+
+static bool check_id(struct call *c, struct err *e)
+{
+    return check_name(c->id, MSG_NAME_SIZE - 1, e);
+}
+
+static bool check_queue(struct call *c, struct err *e)
+{
+    return check_name(c->queue, BROKER_QUEUE_MAX, e);
+}
+
+static bool check_task(struct call *c, struct err *e)
+{
+    return check_name(c->task, MSG_NAME_SIZE - 1, e);
+}
+
+/* What the options' table cannot check. */
+static const struct {
+    const char *name;
+    bool (*ok)(struct call *c, struct err *e);
+} CHECKS[] = {
+    {"--args", check_args}, {"--kwargs", check_kwargs}, {"--eta", take_eta},
+    {"--id", check_id},     {"--queue", check_queue},   {"NAME", check_task},
+};
 
 static int parse(struct call *c, int argc, char **argv)
 {
-    static const struct option OPTIONS[] = {
-        {"args", required_argument, NULL, 'a'}, {"kwargs", required_argument, NULL, 'k'},
-        {"id", required_argument, NULL, 'i'},   {"countdown", required_argument, NULL, 'c'},
-        {"wait", required_argument, NULL, 'w'}, {0}};
+    int first = opt_parse("call", CTL_CALL_OPTS, argc, argv, c);
     struct err e;
-    int option, index;
 
-    while ((option = getopt_long(argc, argv, "", OPTIONS, &index)) != -1) {
-        if (option == '?') {
-            return CTL_USAGE; /* getopt has said why */
-        }
-        if (!take_option(c, option, optarg, &e)) {
-            return ctl_fail("call", CTL_USAGE, "--%s: %s", OPTIONS[index].name, e.text);
-        }
+    if (first < 0) {
+        return CTL_USAGE;
     }
-    if (argc - optind != 1) {
+    if (argc - first != 1) {
         return ctl_fail("call", CTL_USAGE, "give the name of one task; see aion2ctl call --help");
     }
-    if (!take_name(argv[optind], &c->task, &e)) {
-        return ctl_fail("call", CTL_USAGE, "NAME: %s", e.text);
-    }
-    if (strcmp(c->task, SCHEDULE_BATCH) == 0) {
-        c->task = TASK_BATCH;
+    c->task = strcmp(argv[first], SCHEDULE_BATCH) == 0 ? TASK_BATCH : argv[first];
+    for (size_t i = 0; i < ARRAY_LEN(CHECKS); i++) {
+        if (!CHECKS[i].ok(c, &e)) {
+            return ctl_fail("call", CTL_USAGE, "%s: %s", CHECKS[i].name, e.text);
+        }
     }
     return CTL_OK;
 }
 
-static bool push(redisContext *r, const struct ctl_settings *s, const struct call *c, struct err *e)
+static bool push(redisContext *r, int db, const struct call *c, struct err *e)
 {
     char origin[HOST_ORIGIN_SIZE];
     struct msg_new n = {.task = c->task,
                         .id = c->id,
-                        .queue = s->task_queue,
+                        .queue = c->queue,
                         .origin = host_origin(origin),
                         .args = c->args,
                         .kwargs = c->kwargs,
-                        .slot_unix_s = -1};
-    int64_t now_us = 0;
+                        .priority = (int)c->priority,
+                        .slot_unix_s = -1,
+                        .eta_us = c->eta_us};
     size_t len;
     char *text;
     bool ok;
 
+    if (!rds_time_us(r, &n.sent_us, e)) {
+        return false;
+    }
     if (c->countdown_s > 0) {
-        if (!rds_time_us(r, &now_us, e)) {
-            return false;
-        }
-        n.eta_us = now_us + c->countdown_s * 1000000;
+        n.eta_us = n.sent_us + c->countdown_s * 1000000;
+    }
+    if (c->expires_s >= 0) {
+        n.expires_us = n.sent_us + c->expires_s * 1000000;
     }
     text = msg_build(&n, &len);
     if (!text) {
         return err_set(e, ERR_PERMANENT, "MemoryError", "out of memory");
     }
-    ok = broker_push(r, s->task_queue, 0, text, len, e);
+    ok = broker_push(r, c->queue, n.priority, text, len, e);
     free(text);
+    if (ok) {
+        event_publish_sent(r, db, &n);
+    }
     return ok;
 }
 
-static int send_task(const struct ctl_settings *s, const struct rds_addr *addr,
-                     const struct call *c)
+static int send_task(const struct rds_addr *addr, const struct call *c)
 {
     struct err e;
     redisContext *r = rds_connect(addr, REDIS_TIMEOUT_MS, &e);
-    bool ok = r && push(r, s, c, &e);
+    bool ok = r && push(r, addr->db, c, &e);
 
     if (r) {
         redisFree(r);
     }
-    if (ok) {
-        return CTL_OK;
-    }
-    return ctl_fail("call", e.cls == ERR_RETRYABLE ? CTL_UNAVAILABLE : CTL_FAILED, "%s", e.text);
+    return ok ? CTL_OK : ctl_fail_err("call", &e);
 }
 
 /* "ValueError: text" from {"exc_type", "exc_message"}, as far as they are there. */
@@ -202,10 +242,11 @@ static int report_failure(const struct call *c, const cJSON *doc)
 static int report_end(const struct call *c, const cJSON *doc)
 {
     const cJSON *result = cJSON_GetObjectItemCaseSensitive(doc, "result");
-    char *text = result ? json_print(result) : NULL;
 
-    puts(text ? text : "null");
-    free(text);
+    if (ctl_print_json("call", result ? cJSON_Duplicate(result, true) : cJSON_CreateNull()) !=
+        CTL_OK) {
+        return CTL_FAILED;
+    }
     if (strcmp(json_get_str(doc, "status"), "SUCCESS") == 0) {
         return CTL_OK;
     }
@@ -227,7 +268,7 @@ static int wait_for_end(struct await *w, const struct call *c)
         cJSON_Delete(doc);
         return code;
     case AWAIT_INTERRUPTED:
-        return ctl_fail("call", EXIT_INTERRUPTED, "interrupted; task %s goes on (state %s)", c->id,
+        return ctl_fail("call", CTL_INTERRUPTED, "interrupted; task %s goes on (state %s)", c->id,
                         w->state);
     case AWAIT_TIMEOUT:
         break;
@@ -237,8 +278,7 @@ static int wait_for_end(struct await *w, const struct call *c)
                     w->state);
 }
 
-static int send_and_wait(const struct ctl_settings *s, const struct rds_addr *addr,
-                         const struct call *c)
+static int send_and_wait(const struct rds_addr *addr, const struct call *c)
 {
     struct await w;
     struct err e;
@@ -248,7 +288,7 @@ static int send_and_wait(const struct ctl_settings *s, const struct rds_addr *ad
         code = ctl_fail("call", CTL_UNAVAILABLE, "%s", e.text);
     } else {
         w.show_progress = isatty(STDERR_FILENO);
-        code = send_task(s, addr, c);
+        code = send_task(addr, c);
         if (code == CTL_OK) {
             code = wait_for_end(&w, c);
         }
@@ -259,7 +299,7 @@ static int send_and_wait(const struct ctl_settings *s, const struct rds_addr *ad
 
 int ctl_call(const struct ctl_settings *s, int argc, char **argv)
 {
-    struct call c = {.wait_s = -1};
+    struct call c = {.queue = s->task_queue, .expires_s = -1, .wait_s = -1};
     struct rds_addr addr;
     struct err e;
     int code;
@@ -271,9 +311,9 @@ int ctl_call(const struct ctl_settings *s, int argc, char **argv)
         code = ctl_fail("call", CTL_USAGE, "%s", e.text);
     }
     if (code == CTL_OK && c.wait_s >= 0) {
-        code = send_and_wait(s, &addr, &c);
+        code = send_and_wait(&addr, &c);
     } else if (code == CTL_OK) {
-        code = send_task(s, &addr, &c);
+        code = send_task(&addr, &c);
         if (code == CTL_OK) {
             puts(c.id);
         }

@@ -1,18 +1,24 @@
 #ifndef CTL_CTL_H
 #define CTL_CTL_H
 
+#include <cjson/cJSON.h>
+
 #include "common/conf.h"
+#include "common/rds.h"
+#include "ctl/opt.h"
 
 /*
- * aion2ctl is a table of commands (main.c). A command gets argv[0] = its own name, parses its
- * options with getopt_long (optind is reset before the call) and returns the exit code.
+ * aion2ctl is a table of commands (commands.c). A command gets argv[0] = its own name, parses its
+ * options with opt_parse and returns the exit code. A command with verbs ("dead list") has a
+ * function for each; the first one is meant when none is named.
  */
 enum ctl_exit {
     CTL_OK = 0,
-    CTL_FAILED = 1,       /* the work failed; for import also: some lines were skipped */
-    CTL_TIMEOUT = 2,      /* call --wait only */
-    CTL_USAGE = 64,       /* wrong words on the command line, or a wrong setting (EX_USAGE) */
-    CTL_UNAVAILABLE = 69, /* PostgreSQL or Redis does not answer (EX_UNAVAILABLE) */
+    CTL_FAILED = 1,        /* the work failed, or something is not as it should be */
+    CTL_TIMEOUT = 2,       /* what was waited for did not come in time */
+    CTL_USAGE = 64,        /* wrong words on the command line, or a wrong setting (EX_USAGE) */
+    CTL_UNAVAILABLE = 69,  /* PostgreSQL, Redis or every worker does not answer (EX_UNAVAILABLE) */
+    CTL_INTERRUPTED = 130, /* as shells say it: 128 + SIGINT */
 };
 
 struct ctl_settings {
@@ -22,15 +28,46 @@ struct ctl_settings {
     int64_t batch_interval_s;
 };
 
-struct ctl_command {
+typedef int (*ctl_fn)(const struct ctl_settings *s, int argc, char **argv);
+
+struct ctl_verb {
     const char *name;
-    int (*run)(const struct ctl_settings *s, int argc, char **argv);
-    const char *summary; /* one line for aion2ctl --help */
-    const char *help;    /* whole text of aion2ctl NAME --help, with examples */
+    ctl_fn run;
+    const struct opt *opts;
 };
 
-/* Prints "aion2ctl NAME: text" on standard error and returns the code. */
+struct ctl_command {
+    const char *name;
+    ctl_fn run;                   /* NULL: it has verbs */
+    const char *summary;          /* one line for aion2ctl --help */
+    const char *help;             /* whole text of aion2ctl NAME --help, with examples */
+    const struct opt *opts;       /* for the completion; NULL: none */
+    const struct ctl_verb *verbs; /* up to one without a name; NULL: none */
+};
+
+extern const struct ctl_command CTL_COMMANDS[];
+extern const size_t CTL_COMMAND_COUNT;
+
+/*
+ * Prints "aion2ctl NAME: text" on standard error and returns the code. Control characters in the
+ * text become "?": it may hold what others wrote.
+ */
 int ctl_fail(const char *command, enum ctl_exit code, const char *fmt, ...) PRINTF_LIKE(3, 4);
+/* The same for an error: CTL_UNAVAILABLE when the same may work later, else CTL_FAILED. */
+int ctl_fail_err(const char *command, const struct err *e);
+
+/* Refuses positional arguments from index `first` on; CTL_OK when there are none. */
+int ctl_no_more(const char *command, int first, int argc, char **argv);
+
+/*
+ * Connects to REDIS_URL. NULL: it has said why, *code is what to return. addr may be NULL.
+ * The caller frees with redisFree.
+ */
+redisContext *ctl_redis(const char *command, const struct ctl_settings *s, struct rds_addr *addr,
+                        int *code);
+
+/* One line of JSON on standard output, harmless on a terminal; takes v. CTL_OK or CTL_FAILED. */
+int ctl_print_json(const char *command, cJSON *v);
 
 /* One per command, each in its file. */
 int ctl_migrate(const struct ctl_settings *s, int argc, char **argv);
@@ -38,8 +75,12 @@ int ctl_import(const struct ctl_settings *s, int argc, char **argv);
 int ctl_generate(const struct ctl_settings *s, int argc, char **argv);
 int ctl_call(const struct ctl_settings *s, int argc, char **argv);
 int ctl_status(const struct ctl_settings *s, int argc, char **argv);
+int ctl_completion(const struct ctl_settings *s, int argc, char **argv);
 
 extern const char CTL_MIGRATE_HELP[], CTL_IMPORT_HELP[], CTL_GENERATE_HELP[], CTL_CALL_HELP[],
-    CTL_STATUS_HELP[];
+    CTL_STATUS_HELP[], CTL_COMPLETION_HELP[];
+extern const struct opt CTL_MIGRATE_OPTS[], CTL_IMPORT_OPTS[], CTL_GENERATE_OPTS[], CTL_CALL_OPTS[],
+    CTL_STATUS_OPTS[];
+extern const struct ctl_verb CTL_COMPLETION_VERBS[];
 
 #endif

@@ -1,6 +1,5 @@
 /* aion2ctl generate: a population of population_model.c as import files. */
 #include <errno.h>
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 
@@ -29,6 +28,7 @@ const char CTL_GENERATE_HELP[] =
 
 struct options {
     int64_t count, servers, seed, payload_bytes;
+    const char *format;
     bool ndjson;
 };
 
@@ -150,62 +150,24 @@ static bool write_population(const struct options *o)
     return ok;
 }
 
-static bool parse_number(const char *name, int64_t min, int64_t max, int64_t *out)
-{
-    if (text_to_i64(optarg, min, max, out)) {
-        return true;
-    }
-    ctl_fail("generate", CTL_USAGE, "%s must be a whole number from %" PRId64 " to %" PRId64, name,
-             min, max);
-    return false;
-}
-
-static bool parse_format(struct options *o)
-{
-    o->ndjson = strcmp(optarg, "ndjson") == 0;
-    if (!o->ndjson && strcmp(optarg, "csv") != 0) {
-        ctl_fail("generate", CTL_USAGE, "--format must be csv or ndjson");
-        return false;
-    }
-    return true;
-}
-
-static bool parse_option(int c, struct options *o)
-{
-    switch (c) {
-    case 'c':
-        return parse_number("--count", 0, POPULATION_COUNT_MAX, &o->count);
-    case 's':
-        return parse_number("--servers", 1, POPULATION_SERVERS_MAX, &o->servers);
-    case 'S':
-        return parse_number("--seed", 0, INT64_MAX, &o->seed);
-    case 'b':
-        return parse_number("--payload-bytes", 0, 1000000, &o->payload_bytes);
-    case 'f':
-        return parse_format(o);
-    default:
-        return false; /* getopt_long has said why */
-    }
-}
+const struct opt CTL_GENERATE_OPTS[] = {
+    {"count", OPT_I64, offsetof(struct options, count), 0, POPULATION_COUNT_MAX, NULL},
+    {"servers", OPT_I64, offsetof(struct options, servers), 1, POPULATION_SERVERS_MAX, NULL},
+    {"seed", OPT_I64, offsetof(struct options, seed), 0, INT64_MAX, NULL},
+    {"payload-bytes", OPT_I64, offsetof(struct options, payload_bytes), 0, 1000000, NULL},
+    {"format", OPT_TEXT, offsetof(struct options, format), 0, 0, "csv|ndjson"},
+    OPT_END,
+};
 
 int ctl_generate(const struct ctl_settings *settings UNUSED, int argc, char **argv)
 {
-    static const struct option LONG[] = {
-        {"count", required_argument, NULL, 'c'},  {"servers", required_argument, NULL, 's'},
-        {"seed", required_argument, NULL, 'S'},   {"payload-bytes", required_argument, NULL, 'b'},
-        {"format", required_argument, NULL, 'f'}, {NULL, 0, NULL, 0},
-    };
-    struct options o = {.count = 1000, .servers = 4, .seed = 1};
-    int c;
+    struct options o = {.count = 1000, .servers = 4, .seed = 1, .format = "csv"};
+    int first = opt_parse("generate", CTL_GENERATE_OPTS, argc, argv, &o);
 
-    while ((c = getopt_long(argc, argv, "", LONG, NULL)) != -1) {
-        if (!parse_option(c, &o)) {
-            return CTL_USAGE;
-        }
+    if (first < 0 || ctl_no_more("generate", first, argc, argv) != CTL_OK) {
+        return CTL_USAGE;
     }
-    if (optind != argc) {
-        return ctl_fail("generate", CTL_USAGE, "unexpected argument \"%s\"", argv[optind]);
-    }
+    o.ndjson = strcmp(o.format, "ndjson") == 0;
     if (!write_population(&o)) {
         return ctl_fail("generate", CTL_FAILED, "cannot write: %s", strerror(errno));
     }

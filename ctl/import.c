@@ -2,7 +2,6 @@
  * aion2ctl import: reads records (import_source, import_csv, import_ndjson), checks and encodes
  * them (import_row) and writes them in chunks (import_load). A bad line is reported and left out.
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <string.h>
 #include <strings.h>
@@ -10,7 +9,6 @@
 
 #include "common/clock.h"
 #include "common/pg.h"
-#include "common/text.h"
 #include "ctl/ctl.h"
 #include "ctl/import_csv.h"
 #include "ctl/import_load.h"
@@ -43,6 +41,7 @@ enum format { FORMAT_AUTO, FORMAT_CSV, FORMAT_NDJSON };
 
 struct options {
     const char *path;
+    const char *format_name; /* NULL: not said */
     enum format format;
     int64_t errors_shown;
     bool quiet, json;
@@ -276,57 +275,31 @@ static int import_into(struct import *im, PGconn *c)
     return im->bad ? CTL_FAILED : CTL_OK;
 }
 
-static bool parse_option(int c, struct options *o)
-{
-    switch (c) {
-    case 'f':
-        o->format = strcmp(optarg, "csv") == 0      ? FORMAT_CSV
-                    : strcmp(optarg, "ndjson") == 0 ? FORMAT_NDJSON
-                                                    : FORMAT_AUTO;
-        if (o->format == FORMAT_AUTO) {
-            ctl_fail("import", CTL_USAGE, "--format must be csv or ndjson");
-            return false;
-        }
-        return true;
-    case 'e':
-        if (!text_to_i64(optarg, 0, INT64_MAX, &o->errors_shown)) {
-            ctl_fail("import", CTL_USAGE, "--errors must be a whole number");
-            return false;
-        }
-        return true;
-    case 'q':
-        o->quiet = true;
-        return true;
-    case 'j':
-        o->json = true;
-        return true;
-    default:
-        return false; /* getopt_long has said why */
-    }
-}
+const struct opt CTL_IMPORT_OPTS[] = {
+    {"format", OPT_TEXT, offsetof(struct options, format_name), 0, 0, "csv|ndjson"},
+    {"errors", OPT_I64, offsetof(struct options, errors_shown), 0, INT64_MAX, NULL},
+    {"quiet", OPT_FLAG, offsetof(struct options, quiet), 0, 0, NULL},
+    {"json", OPT_FLAG, offsetof(struct options, json), 0, 0, NULL},
+    OPT_END,
+};
 
 static bool parse_options(int argc, char **argv, struct options *o)
 {
-    static const struct option LONG[] = {
-        {"format", required_argument, NULL, 'f'},
-        {"errors", required_argument, NULL, 'e'},
-        {"quiet", no_argument, NULL, 'q'},
-        {"json", no_argument, NULL, 'j'},
-        {NULL, 0, NULL, 0},
-    };
-    int c;
+    int first;
 
     *o = (struct options){.errors_shown = 20};
-    while ((c = getopt_long(argc, argv, "", LONG, NULL)) != -1) {
-        if (!parse_option(c, o)) {
-            return false;
-        }
+    first = opt_parse("import", CTL_IMPORT_OPTS, argc, argv, o);
+    if (first < 0) {
+        return false;
     }
-    if (optind + 1 != argc) {
+    if (first + 1 != argc) {
         ctl_fail("import", CTL_USAGE, "expected one file, or - for standard input");
         return false;
     }
-    o->path = argv[optind];
+    o->path = argv[first];
+    if (o->format_name) {
+        o->format = strcmp(o->format_name, "csv") == 0 ? FORMAT_CSV : FORMAT_NDJSON;
+    }
     return true;
 }
 

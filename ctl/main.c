@@ -1,5 +1,3 @@
-#include <getopt.h>
-#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,41 +17,44 @@ static const struct conf_item ITEMS[] = {
              "seconds between batches"),
 };
 
-static const struct ctl_command COMMANDS[] = {
-    {"migrate", ctl_migrate, "bring the database schema up to date", CTL_MIGRATE_HELP},
-    {"import", ctl_import, "load characters from CSV or NDJSON", CTL_IMPORT_HELP},
-    {"generate", ctl_generate, "write a made-up but plausible population", CTL_GENERATE_HELP},
-    {"call", ctl_call, "send a task, wait for its result", CTL_CALL_HELP},
-    {"status", ctl_status, "what runs, what waits, how old the ranking is", CTL_STATUS_HELP},
-};
-
-int ctl_fail(const char *command, enum ctl_exit code, const char *fmt, ...)
-{
-    va_list ap;
-
-    fprintf(stderr, "aion2ctl %s: ", command);
-    va_start(ap, fmt);
-    vfprintf(stderr, fmt, ap);
-    va_end(ap);
-    fputc('\n', stderr);
-    return code;
-}
-
 static void print_help(FILE *out)
 {
     fputs("Usage: aion2ctl COMMAND [options]\n\n"
           "The operator's hand of aion2rank.\n\nCommands:\n",
           out);
-    for (size_t i = 0; i < ARRAY_LEN(COMMANDS); i++) {
-        fprintf(out, "  %-10s %s\n", COMMANDS[i].name, COMMANDS[i].summary);
+    for (size_t i = 0; i < CTL_COMMAND_COUNT; i++) {
+        fprintf(out, "  %-10s %s\n", CTL_COMMANDS[i].name, CTL_COMMANDS[i].summary);
     }
     fputs("\naion2ctl COMMAND --help says more, with examples.\n"
           "aion2ctl --check-config prints the settings in effect.\n\n",
           out);
     conf_print_help(ITEMS, ARRAY_LEN(ITEMS), out);
-    fputs("\nExit codes: 0 done, 1 failed, 2 time-out (call), 64 wrong usage or setting,\n"
-          "69 PostgreSQL or Redis not reachable.\n",
+    fputs("\nExit codes: 0 done, 1 failed, 2 not in time, 64 wrong usage or setting,\n"
+          "69 PostgreSQL or Redis not reachable, or no worker answers, 130 interrupted.\n",
           out);
+}
+
+/* The verb that is named, or the first one when none is. */
+static int run_verb(const struct ctl_command *cmd, const struct ctl_settings *s, int argc,
+                    char **argv)
+{
+    const struct ctl_verb *v = cmd->verbs;
+    char name[64];
+
+    if (argc > 1 && argv[1][0] != '-') {
+        while (v->name && strcmp(v->name, argv[1]) != 0) {
+            v++;
+        }
+        if (!v->name) {
+            return ctl_fail(cmd->name, CTL_USAGE, "no \"%s\" here; see aion2ctl %s --help", argv[1],
+                            cmd->name);
+        }
+        argc--;
+        argv++;
+    }
+    snprintf(name, sizeof name, "%s %s", cmd->name, v->name);
+    argv[0] = name;
+    return v->run(s, argc, argv);
 }
 
 static int run_command(const struct ctl_command *cmd, const struct ctl_settings *s, int argc,
@@ -65,8 +66,7 @@ static int run_command(const struct ctl_command *cmd, const struct ctl_settings 
             return CTL_OK;
         }
     }
-    optind = 1;
-    return cmd->run(s, argc, argv);
+    return cmd->verbs ? run_verb(cmd, s, argc, argv) : cmd->run(s, argc, argv);
 }
 
 int main(int argc, char **argv)
@@ -95,9 +95,9 @@ int main(int argc, char **argv)
         conf_print_effective(ITEMS, ARRAY_LEN(ITEMS), stdout);
         return CTL_OK;
     }
-    for (size_t i = 0; i < ARRAY_LEN(COMMANDS); i++) {
-        if (strcmp(argv[1], COMMANDS[i].name) == 0) {
-            return run_command(&COMMANDS[i], &s, argc - 1, argv + 1);
+    for (size_t i = 0; i < CTL_COMMAND_COUNT; i++) {
+        if (strcmp(argv[1], CTL_COMMANDS[i].name) == 0) {
+            return run_command(&CTL_COMMANDS[i], &s, argc - 1, argv + 1);
         }
     }
     return ctl_fail(argv[1], CTL_USAGE, "no such command; see aion2ctl --help");

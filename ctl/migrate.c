@@ -2,7 +2,6 @@
  * aion2ctl migrate: forward only. A migration and its row in schema_migrations are one transaction,
  * so a failure leaves nothing of it behind. An advisory lock makes a second migrator wait.
  */
-#include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -10,7 +9,6 @@
 #include "common/buf.h"
 #include "common/clock.h"
 #include "common/pg.h"
-#include "common/text.h"
 #include "ctl/ctl.h"
 #include "ctl/migrate_plan.h"
 
@@ -294,48 +292,22 @@ static bool apply_locked(PGconn *c, bool json, struct err *e)
     return ok;
 }
 
-static bool parse_options(int argc, char **argv, struct options *o)
-{
-    static const struct option LONG[] = {{"status", no_argument, NULL, 's'},
-                                         {"json", no_argument, NULL, 'j'},
-                                         {"wait", required_argument, NULL, 'w'},
-                                         {NULL, 0, NULL, 0}};
-    int c;
-
-    *o = (struct options){.wait_s = 60};
-    while ((c = getopt_long(argc, argv, "", LONG, NULL)) != -1) {
-        switch (c) {
-        case 's':
-            o->status = true;
-            break;
-        case 'j':
-            o->json = true;
-            break;
-        case 'w':
-            if (!text_to_i64(optarg, 1, 86400, &o->wait_s)) {
-                ctl_fail("migrate", CTL_USAGE, "--wait must be 1 to 86400 seconds");
-                return false;
-            }
-            break;
-        default:
-            return false; /* getopt_long has said why */
-        }
-    }
-    if (optind != argc) {
-        ctl_fail("migrate", CTL_USAGE, "unexpected argument \"%s\"", argv[optind]);
-        return false;
-    }
-    return true;
-}
+const struct opt CTL_MIGRATE_OPTS[] = {
+    {"status", OPT_FLAG, offsetof(struct options, status), 0, 0, NULL},
+    {"json", OPT_FLAG, offsetof(struct options, json), 0, 0, NULL},
+    {"wait", OPT_I64, offsetof(struct options, wait_s), 1, 86400, NULL},
+    OPT_END,
+};
 
 int ctl_migrate(const struct ctl_settings *s, int argc, char **argv)
 {
-    struct options o;
+    struct options o = {.wait_s = 60};
+    int first = opt_parse("migrate", CTL_MIGRATE_OPTS, argc, argv, &o);
     struct err e;
     PGconn *c;
     int code;
 
-    if (!parse_options(argc, argv, &o)) {
+    if (first < 0 || ctl_no_more("migrate", first, argc, argv) != CTL_OK) {
         return CTL_USAGE;
     }
     c = pg_connect(s->database_url, "aion2ctl", &e);

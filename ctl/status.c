@@ -1,6 +1,4 @@
-#include <getopt.h>
 #include <math.h>
-#include <stdlib.h>
 
 #include "common/clock.h"
 #include "common/json.h"
@@ -53,18 +51,6 @@ static void judge_ranking(cJSON *doc, int64_t interval_s)
     cJSON_AddBoolToObject(ranking, "stale", age_s > 2 * interval_s);
 }
 
-static int print_json(const cJSON *doc)
-{
-    char *text = json_print(doc);
-
-    if (!text) {
-        return ctl_fail("status", CTL_FAILED, "out of memory");
-    }
-    puts(text);
-    free(text);
-    return CTL_OK;
-}
-
 static int gather_and_print(const struct ctl_settings *s, bool as_json)
 {
     cJSON *doc = cJSON_CreateObject();
@@ -81,30 +67,31 @@ static int gather_and_print(const struct ctl_settings *s, bool as_json)
     }
     judge_ranking(doc, s->batch_interval_s);
     if (as_json) {
-        printed = print_json(doc);
+        printed = ctl_print_json("status", doc);
     } else {
         term_init(&t, stdout);
         status_print(doc, &t);
+        cJSON_Delete(doc);
     }
-    cJSON_Delete(doc);
     return printed == CTL_OK ? code : printed;
 }
 
+struct options {
+    bool json;
+};
+
+const struct opt CTL_STATUS_OPTS[] = {
+    {"json", OPT_FLAG, offsetof(struct options, json), 0, 0, NULL},
+    OPT_END,
+};
+
 int ctl_status(const struct ctl_settings *s, int argc, char **argv)
 {
-    static const struct option OPTIONS[] = {{"json", no_argument, NULL, 'j'}, {0}};
-    bool as_json = false;
-    int option;
+    struct options o = {0};
+    int first = opt_parse("status", CTL_STATUS_OPTS, argc, argv, &o);
 
-    while ((option = getopt_long(argc, argv, "", OPTIONS, NULL)) != -1) {
-        if (option != 'j') {
-            return CTL_USAGE; /* getopt has said why */
-        }
-        as_json = true;
+    if (first < 0 || ctl_no_more("status", first, argc, argv) != CTL_OK) {
+        return CTL_USAGE;
     }
-    if (optind != argc) {
-        return ctl_fail("status", CTL_USAGE, "unexpected \"%s\"; see aion2ctl status --help",
-                        argv[optind]);
-    }
-    return gather_and_print(s, as_json);
+    return gather_and_print(s, o.json);
 }

@@ -3,6 +3,7 @@
 #include <stdarg.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include "common/text.h"
@@ -20,6 +21,24 @@ void term_init(struct term *t, FILE *out)
     t->out = out;
     t->colour = isatty(fileno(out)) && !(no_color && *no_color) && kind && *kind &&
                 strcmp(kind, "dumb") != 0;
+}
+
+int term_width(const struct term *t)
+{
+    const char *columns = getenv("COLUMNS");
+    struct winsize size;
+    int64_t n = 0;
+
+    if (columns && *columns && text_to_i64(columns, 1, TERM_WIDTH_MAX, &n)) {
+        return n < TERM_WIDTH_MIN ? TERM_WIDTH_MIN : (int)n;
+    }
+    if (!isatty(fileno(t->out))) {
+        return 0;
+    }
+    if (ioctl(fileno(t->out), TIOCGWINSZ, &size) != 0 || size.ws_col == 0) {
+        return TERM_COLUMNS;
+    }
+    return size.ws_col < TERM_WIDTH_MIN ? TERM_WIDTH_MIN : size.ws_col;
 }
 
 void term_print(const struct term *t, enum term_colour c, const char *fmt, ...)
@@ -62,11 +81,12 @@ static int cells(uint32_t cp)
         uint32_t from, to;
         int cells;
     } RANGES[] = {
-        {0x0000, 0x001f, -1}, {0x007f, 0x009f, -1},  {0x0300, 0x036f, 0},   {0x1100, 0x115f, 2},
-        {0x1160, 0x11ff, 0},  {0x200b, 0x200f, -1},  {0x2028, 0x202e, -1},  {0x2060, 0x206f, -1},
-        {0x2e80, 0x303e, 2},  {0x3041, 0xa4cf, 2},   {0xa960, 0xa97c, 2},   {0xac00, 0xd7a3, 2},
-        {0xf900, 0xfaff, 2},  {0xfe30, 0xfe6f, 2},   {0xfeff, 0xfeff, -1},  {0xff00, 0xff60, 2},
-        {0xffe0, 0xffe6, 2},  {0x1f300, 0x1faff, 2}, {0x20000, 0x3fffd, 2},
+        {0x0000, 0x001f, -1}, {0x007f, 0x009f, -1},  {0x00ad, 0x00ad, -1},  {0x0300, 0x036f, 0},
+        {0x061c, 0x061c, -1}, {0x1100, 0x115f, 2},   {0x1160, 0x11ff, 0},   {0x180e, 0x180e, -1},
+        {0x200b, 0x200f, -1}, {0x2028, 0x202e, -1},  {0x2060, 0x206f, -1},  {0x2e80, 0x303e, 2},
+        {0x3041, 0xa4cf, 2},  {0xa960, 0xa97c, 2},   {0xac00, 0xd7a3, 2},   {0xf900, 0xfaff, 2},
+        {0xfe30, 0xfe6f, 2},  {0xfeff, 0xfeff, -1},  {0xff00, 0xff60, 2},   {0xffe0, 0xffe6, 2},
+        {0xfff9, 0xfffb, -1}, {0x1f300, 0x1faff, 2}, {0x20000, 0x3fffd, 2}, {0xe0000, 0xe0fff, -1},
     };
 
     for (size_t i = 0; i < ARRAY_LEN(RANGES) && cp >= RANGES[i].from; i++) {
@@ -169,6 +189,82 @@ void term_wrap(const struct term *t, enum term_colour c, int indent, int max_lin
         rest += n;
         rest += strspn(rest, " ");
     }
+}
+
+void term_clean(char *out, size_t cap, const char *text)
+{
+    size_t n = 0;
+    int len;
+
+    if (!text_is_utf8(text, strlen(text))) {
+        text = "(not UTF-8)";
+    }
+    for (; *text && n + 4 < cap; text += len) {
+        bool harmless = cells(decode(text, &len)) >= 0;
+
+        memcpy(out + n, harmless ? text : "?", harmless ? (size_t)len : 1);
+        n += harmless ? (size_t)len : 1;
+    }
+    out[n] = '\0';
+}
+
+void term_lines(const struct term *t, enum term_colour c, int indent, int max_lines,
+                const char *text)
+{
+    char line[4 * KIB], clean[4 * KIB];
+
+    for (int n = 0; *text; n++) {
+        size_t len = strcspn(text, "\n"), kept = len < sizeof line ? len : sizeof line - 1;
+
+        if (n == max_lines) {
+            term_print(t, c, "%*s…\n", indent, "");
+            return;
+        }
+        memcpy(line, text, kept);
+        line[kept] = '\0';
+        text_make_utf8(line);
+        term_clean(clean, sizeof clean, line);
+        term_print(t, c, "%*s%s", indent, "", clean);
+        fputc('\n', t->out);
+        text += len + (text[len] == '\n');
+    }
+}
+
+void term_put_json(FILE *out, const char *json)
+{
+    int len;
+
+    for (; *json; json += len) {
+        uint32_t cp = decode(json, &len);
+
+        if (cells(cp) >= 0 ||
+            cp < 0x20) { /* C0 is escaped already, or white space between values */
+            fwrite(json, 1, (size_t)len, out);
+        } else if (cp > 0xffff) {
+            fprintf(out, "\\u%04x\\u%04x", 0xd800 + ((cp - 0x10000) >> 10),
+                    0xdc00 + ((cp - 0x10000) & 0x3ff));
+        } else {
+            fprintf(out, "\\u%04x", cp);
+        }
+    }
+}
+
+const char *term_bytes(char buf[TERM_NUMBER_SIZE], int64_t bytes)
+{
+    static const char *const UNITS[] = {"KiB", "MiB", "GiB", "TiB"};
+    double n = (double)bytes / 1024;
+    size_t unit = 0;
+
+    if (bytes < 1024) {
+        snprintf(buf, TERM_NUMBER_SIZE, "%" PRId64 " B", bytes);
+        return buf;
+    }
+    while (n >= 1024 && unit + 1 < ARRAY_LEN(UNITS)) {
+        n /= 1024;
+        unit++;
+    }
+    snprintf(buf, TERM_NUMBER_SIZE, "%.1f %s", n, UNITS[unit]);
+    return buf;
 }
 
 const char *term_number(char buf[TERM_NUMBER_SIZE], int64_t n)

@@ -1,0 +1,17 @@
+#include "ctl/ctl.h"
+
+/* Every command, in the order in which --help shows them. */
+const struct ctl_command CTL_COMMANDS[] = {
+    {"migrate", ctl_migrate, "bring the database schema up to date", CTL_MIGRATE_HELP,
+     CTL_MIGRATE_OPTS, NULL},
+    {"import", ctl_import, "load characters from CSV or NDJSON", CTL_IMPORT_HELP, CTL_IMPORT_OPTS,
+     NULL},
+    {"generate", ctl_generate, "write a made-up but plausible population", CTL_GENERATE_HELP,
+     CTL_GENERATE_OPTS, NULL},
+    {"call", ctl_call, "send a task, wait for its result", CTL_CALL_HELP, CTL_CALL_OPTS, NULL},
+    {"status", ctl_status, "what runs, what waits, how old the ranking is", CTL_STATUS_HELP,
+     CTL_STATUS_OPTS, NULL},
+    {"completion", NULL, "print the completion for a shell", CTL_COMPLETION_HELP, NULL,
+     CTL_COMPLETION_VERBS},
+};
+const size_t CTL_COMMAND_COUNT = ARRAY_LEN(CTL_COMMANDS);

@@ -1,0 +1,152 @@
+#include "ctl/table.h"
+
+#include <stdarg.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/mem.h"
+
+#define GAP 2 /* spaces between columns */
+
+struct table_cell {
+    char *text; /* owned, harmless */
+    int width;
+    enum term_colour colour;
+};
+
+void table_init(struct table *t, const struct table_column *columns, int n)
+{
+    MUST(n > 0 && n <= TABLE_COLUMNS_MAX);
+    *t = (struct table){.columns = columns, .n = n};
+}
+
+void table_add(struct table *t, enum term_colour c, const char *text)
+{
+    char fitted[TERM_TEXT_SIZE];
+    int width = term_fit(fitted, text, TERM_TEXT_SIZE);
+
+    if (t->count == t->cap) {
+        size_t cap = t->cap ? 2 * t->cap : 64;
+        struct table_cell *more = cap <= (size_t)TABLE_ROWS_MAX * TABLE_COLUMNS_MAX
+                                      ? mem_try_resize(t->cells, cap, sizeof *more)
+                                      : NULL;
+
+        if (!more) {
+            return; /* what is there is shown */
+        }
+        t->cells = more;
+        t->cap = cap;
+    }
+    t->cells[t->count++] = (struct table_cell){mem_strdup(fitted), width, c};
+}
+
+void table_addf(struct table *t, enum term_colour c, const char *fmt, ...)
+{
+    char text[TERM_TEXT_SIZE];
+    va_list ap;
+
+    va_start(ap, fmt);
+    vsnprintf(text, sizeof text, fmt, ap);
+    va_end(ap);
+    table_add(t, c, text);
+}
+
+void table_add_number(struct table *t, enum term_colour c, int64_t n)
+{
+    char text[TERM_NUMBER_SIZE];
+
+    table_add(t, c, term_number(text, n));
+}
+
+/* What every column needs; the sum with the gaps. */
+static int natural_widths(const struct table *t, int widths[])
+{
+    char title[TERM_TEXT_SIZE];
+    int total = GAP * (t->n - 1);
+
+    for (int i = 0; i < t->n; i++) {
+        widths[i] = term_fit(title, t->columns[i].title, TERM_TEXT_SIZE);
+        for (size_t k = (size_t)i; k < t->count; k += (size_t)t->n) {
+            widths[i] = t->cells[k].width > widths[i] ? t->cells[k].width : widths[i];
+        }
+        total += widths[i];
+    }
+    return total;
+}
+
+/* Takes `excess` cells from the columns that may shrink, always from the widest. */
+static void shrink(const struct table *t, int widths[], int excess)
+{
+    for (; excess > 0; excess--) {
+        int widest = -1;
+
+        for (int i = 0; i < t->n; i++) {
+            bool may = t->columns[i].shrinks > 0 && widths[i] > t->columns[i].shrinks;
+
+            if (may && (widest < 0 || widths[i] > widths[widest])) {
+                widest = i;
+            }
+        }
+        if (widest < 0) {
+            return;
+        }
+        widths[widest]--;
+    }
+}
+
+static void print_cell(const struct table *t, const struct term *term, int column, int width,
+                       const struct table_cell *cell)
+{
+    bool last = column == t->n - 1;
+
+    if (t->columns[column].right) {
+        term_cell(term, cell->colour, -width, cell->text);
+    } else if (last) {
+        term_text(term, cell->colour, width, cell->text);
+    } else {
+        term_cell(term, cell->colour, width, cell->text);
+    }
+    if (last) {
+        fputc('\n', term->out);
+    } else {
+        fprintf(term->out, "%*s", GAP, "");
+    }
+}
+
+void table_print(const struct table *t, const struct term *term, int indent)
+{
+    int widths[TABLE_COLUMNS_MAX], limit = term_width(term);
+    int total = natural_widths(t, widths);
+
+    if (t->count == 0) {
+        return;
+    }
+    if (limit > 0) {
+        shrink(t, widths, total + indent - limit);
+    }
+    fprintf(term->out, "%*s", indent, "");
+    for (int i = 0; i < t->n; i++) {
+        struct table_cell title = {.text = NULL, .colour = TERM_DIM};
+
+        title.text = mem_strdup(t->columns[i].title);
+        print_cell(t, term, i, widths[i], &title);
+        free(title.text);
+    }
+    for (size_t k = 0; k < t->count; k++) {
+        int column = (int)(k % (size_t)t->n);
+
+        if (column == 0) {
+            fprintf(term->out, "%*s", indent, "");
+        }
+        print_cell(t, term, column, widths[column], &t->cells[k]);
+    }
+}
+
+void table_fini(struct table *t)
+{
+    for (size_t i = 0; i < t->count; i++) {
+        free(t->cells[i].text);
+    }
+    free(t->cells);
+    *t = (struct table){0};
+}
