@@ -1,37 +1,27 @@
 #include "worker/child.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/uio.h>
 #include <unistd.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
+#include "common/crash.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
 
-/* False at end of file or on an error. */
-static bool read_all(void *into, size_t len)
-{
-    char *p = into;
+#define READ_AT_ONCE (64 * KIB)
+#define IN_MAX       (2 * CHILD_FRAME_MAX) /* a frame, and what was read behind it */
+#define KEEP_BYTES   (256 * KIB)           /* more than this is given back after a long frame */
 
-    while (len > 0) {
-        ssize_t n = read(CHILD_FD, p, len);
-
-        if (n < 0 && errno == EINTR) {
-            continue;
-        }
-        if (n <= 0) {
-            return false;
-        }
-        p += n;
-        len -= (size_t)n;
-    }
-    return true;
-}
+static struct child_share *share;
 
 static bool write_all(const void *from, size_t len)
 {
@@ -52,31 +42,50 @@ static bool write_all(const void *from, size_t len)
     return true;
 }
 
-/* NULL at the end of the conversation. */
-static char *read_frame(size_t *len)
+/* At least `len` bytes in the buffer; false at the end of the conversation. */
+static bool fill(struct buf *in, size_t len)
 {
-    unsigned char head[4];
-    char *text;
+    while (in->len < len) {
+        ssize_t n;
 
-    if (!read_all(head, sizeof head)) {
-        return NULL;
+        if (!buf_reserve(in, len - in->len > READ_AT_ONCE ? len - in->len : READ_AT_ONCE)) {
+            return false;
+        }
+        n = read(CHILD_FD, in->data + in->len, in->cap - in->len - 1);
+        if (n < 0 && errno == EINTR) {
+            continue;
+        }
+        if (n <= 0) {
+            return false;
+        }
+        in->len += (size_t)n;
     }
-    *len = (size_t)head[0] | (size_t)head[1] << 8 | (size_t)head[2] << 16 | (size_t)head[3] << 24;
-    text = *len <= CHILD_FRAME_MAX ? mem_try_array(*len + 1, 1) : NULL;
-    if (!text || !read_all(text, *len)) {
-        free(text);
-        return NULL;
-    }
-    return text;
+    return true;
 }
 
-static bool write_frame(const char *text)
+static bool say(struct child_head *h, const char *text)
 {
-    size_t len = strlen(text);
-    unsigned char head[4] = {(unsigned char)len, (unsigned char)(len >> 8),
-                             (unsigned char)(len >> 16), (unsigned char)(len >> 24)};
+    struct iovec parts[] = {{h, sizeof *h}, {(char *)(uintptr_t)text, h->len}};
+    size_t all = sizeof *h + h->len;
+    ssize_t n;
 
-    return write_all(head, sizeof head) && write_all(text, len);
+    do {
+        n = writev(CHILD_FD, parts, 2);
+    } while (n < 0 && errno == EINTR);
+    if (n < 0 || (size_t)n == all) {
+        return n >= 0;
+    }
+    if ((size_t)n < sizeof *h) {
+        return write_all((const char *)h + n, sizeof *h - (size_t)n) && write_all(text, h->len);
+    }
+    return write_all(text + ((size_t)n - sizeof *h), all - (size_t)n);
+}
+
+static bool say_ready(void)
+{
+    struct child_head h = {.what = CHILD_READY};
+
+    return say(&h, "");
 }
 
 static char *failure(const struct err *e)
@@ -95,7 +104,6 @@ static char *failure(const struct err *e)
 
 char *child_answer(const cJSON *result, const struct err *e)
 {
-    static const char HEAD[] = "{\"ok\":true,\"result\":";
     struct err big;
     struct buf out;
     char *value;
@@ -105,7 +113,8 @@ char *child_answer(const cJSON *result, const struct err *e)
     }
     value = json_print(result);
     buf_init(&out, CHILD_RESULT_MAX);
-    if (value && buf_addstr(&out, HEAD) && buf_addstr(&out, value) && buf_addch(&out, '}')) {
+    if (value && buf_addstr(&out, CHILD_OK_BEFORE) && buf_addstr(&out, value) &&
+        buf_addstr(&out, CHILD_OK_AFTER)) {
         free(value);
         return buf_take(&out, NULL);
     }
@@ -123,7 +132,7 @@ static const struct task *task_of(const struct settings *s, const cJSON *job)
     return name ? task_find(name, s) : NULL;
 }
 
-static cJSON *run_task(const struct settings *s, const cJSON *job, struct err *e)
+static cJSON *run_task(const struct settings *s, const cJSON *job, uint64_t number, struct err *e)
 {
     const struct task *task = task_of(s, job);
     int64_t retries = 0, slot = -1;
@@ -131,7 +140,9 @@ static cJSON *run_task(const struct settings *s, const cJSON *job, struct err *e
                                .worker = json_get_str(job, "worker"),
                                .args = json_get_arr(job, "args"),
                                .kwargs = json_get_obj(job, "kwargs"),
-                               .settings = s};
+                               .settings = s,
+                               .cancel = &share->cancel,
+                               .number = number};
 
     if (!task || !req.id || !req.worker || !req.args || !req.kwargs) {
         err_set(e, ERR_PERMANENT, "RuntimeError", "the supervisor's request is incomplete");
@@ -144,40 +155,106 @@ static cJSON *run_task(const struct settings *s, const cJSON *job, struct err *e
     return task->run(&req, e);
 }
 
-static bool serve_one(const struct settings *s)
+static bool answer(const struct child_head *job, const struct task *task, int64_t begun_us,
+                   const cJSON *result, const struct err *e)
+{
+    char *text = child_answer(result, e);
+    int64_t run_us = clock_mono_us() - begun_us;
+    struct child_head h = {.what =
+                               text && text[sizeof "{\"ok\":" - 1] == 't' ? CHILD_OK : CHILD_FAILED,
+                           .len = text ? (uint32_t)strlen(text) : 0,
+                           .more = task && task->after,
+                           .seq = job->seq,
+                           .job = job->job,
+                           .run_us = run_us < UINT32_MAX ? (uint32_t)run_us : UINT32_MAX};
+    bool ok = text && say(&h, text);
+
+    free(text);
+    return ok;
+}
+
+static bool serve_one(const struct settings *s, const struct child_head *h, const char *text)
 {
     struct err e = {.cls = ERR_PERMANENT, .type = "RuntimeError"};
-    size_t len;
-    char *text = read_frame(&len);
-    const struct task *task;
-    cJSON *job, *result;
+    int64_t begun_us = clock_mono_us();
+    cJSON *job = json_parse(text, h->len, &e);
+    const struct task *task = job ? task_of(s, job) : NULL;
+    cJSON *result = job ? run_task(s, job, h->job, &e) : NULL;
     bool ok;
 
-    if (!text) {
-        return false;
-    }
-    job = json_parse(text, len, &e);
-    free(text);
-    task = job ? task_of(s, job) : NULL;
-    result = job ? run_task(s, job, &e) : NULL;
-    cJSON_Delete(job);
-    text = child_answer(result, &e);
+    CRASH_POINT("child.done");
+    ok = answer(h, task, begun_us, result, &e);
     cJSON_Delete(result);
-    ok = text && write_frame(text);
-    free(text);
+    cJSON_Delete(job);
     if (ok && task && task->after) {
         task->after(s);
+        ok = say_ready();
     }
-    return ok && write_frame(CHILD_READY);
+    return ok;
+}
+
+static bool serve_next(const struct settings *s, struct buf *in)
+{
+    struct child_head h;
+    bool ok = true;
+
+    if (!fill(in, sizeof h)) {
+        return false;
+    }
+    memcpy(&h, in->data, sizeof h);
+    if (h.len > CHILD_FRAME_MAX || h.what != CHILD_JOB || !fill(in, sizeof h + h.len)) {
+        return false;
+    }
+    if (turn_begin(&share->turn, h.seq)) {
+        CRASH_POINT("child.begin");
+        ok = serve_one(s, &h, in->data + sizeof h);
+    }
+    buf_consume(in, sizeof h + h.len);
+    if (in->len == 0 && in->cap > KEEP_BYTES) {
+        buf_fini(in);
+        buf_init(in, IN_MAX);
+    }
+    return ok;
+}
+
+/* It only has to end a wait; what is asked for stands in the shared memory. */
+static void on_wake(UNUSED int sig)
+{
+}
+
+static bool hear_signals(void)
+{
+    struct sigaction wake = {.sa_handler = on_wake}; /* no SA_RESTART */
+    sigset_t usr1;
+
+    sigemptyset(&usr1);
+    sigaddset(&usr1, SIGUSR1);
+    signal(SIGPIPE, SIG_IGN);
+    return sigaction(SIGUSR1, &wake, NULL) == 0 && sigprocmask(SIG_UNBLOCK, &usr1, NULL) == 0;
+}
+
+/* The descriptors are ours alone: what a task starts shall not hold them. */
+static bool take_descriptors(void)
+{
+    share = mmap(NULL, sizeof *share, PROT_READ | PROT_WRITE, MAP_SHARED, CHILD_SHARE_FD, 0);
+    return share != MAP_FAILED && close(CHILD_SHARE_FD) == 0 &&
+           fcntl(CHILD_FD, F_SETFD, FD_CLOEXEC) == 0;
 }
 
 int child_main(const struct settings *s, int64_t supervisor_pid)
 {
-    signal(SIGPIPE, SIG_IGN);
+    struct buf in;
+
     if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != (pid_t)supervisor_pid) {
         return 1; /* it died before we could ask to die with it */
     }
-    while (serve_one(s)) {
+    if (!take_descriptors() || !hear_signals() || !say_ready()) {
+        log_error("child.not_ready", "error=%s", LOGQ(strerror(errno)));
+        return 1;
     }
+    buf_init(&in, IN_MAX);
+    while (serve_next(s, &in)) {
+    }
+    buf_fini(&in);
     return 0;
 }

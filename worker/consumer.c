@@ -56,18 +56,23 @@ static void run(struct consumer *c, struct job *j)
     static const struct result_exception TOO_LONG = {
         "ValueError", "the arguments are too long for the task's process", 0};
     char *frame = job_request(j, c->cf.settings);
+    struct task_limits limits;
+    struct pool_work work;
 
     if (!frame) {
         job_end_failure(j, c->cf.settings, &TOO_LONG);
         send_step(c, j);
         return;
     }
-    if (pool_run(c->pool, j->number, frame, job_limit_s(j))) {
-        j->state = JOB_RUNNING;
-        j->started_ms = clock_mono_ms();
-        j->started_wall_us = clock_wall_us();
-        log_info("task.started", "id=%s task=%s child=%d retries=%d", LOGQ(j->msg.id),
-                 LOGQ(j->msg.task), pool_job_pid(c->pool, j->number), j->msg.retries);
+    limits = job_limits(j);
+    work = (struct pool_work){.job = j->number,
+                              .frame = frame,
+                              .len = strlen(frame),
+                              .soft_ms = limits.soft_ms,
+                              .hard_ms = limits.hard_ms};
+    j->state = JOB_RUNNING;
+    if (!pool_run(c->pool, &work)) {
+        j->state = JOB_READY;
     }
     free(frame);
 }
@@ -235,13 +240,13 @@ void consumer_pump(struct consumer *c)
 
     for (struct job *j = c->jobs, *next; j; j = next) {
         next = j->next;
-        if (j->state == JOB_READY && pool_free_count(c->pool) > 0) {
+        if (j->state == JOB_READY && pool_capacity(c->pool) > 0) {
             go_on(c, j);
         }
     }
     promised = jobs_in(c, JOB_ADOPTING, JOB_READY);
     if (c->stopping || !c->registered || c->taking || c->empty ||
-        pool_free_count(c->pool) <= promised ||
+        pool_capacity(c->pool) <= promised ||
         c->job_count >= c->cf.settings->concurrency + ENDING_SPARE) {
         return;
     }
@@ -269,6 +274,19 @@ static void on_child_free(void *ctx)
     }
 }
 
+static void on_child_begin(void *ctx, uint64_t number, int pid)
+{
+    struct job *j = job_find(ctx, number);
+
+    if (!j) {
+        return;
+    }
+    j->started_ms = clock_mono_ms();
+    j->started_wall_us = clock_wall_us();
+    log_info("task.started", "id=%s task=%s child=%d retries=%d", LOGQ(j->msg.id),
+             LOGQ(j->msg.task), pid, j->msg.retries);
+}
+
 static void on_child_done(void *ctx, uint64_t number, const struct pool_outcome *outcome)
 {
     struct consumer *c = ctx;
@@ -286,6 +304,9 @@ static void on_child_done(void *ctx, uint64_t number, const struct pool_outcome 
         break;
     case POOL_LOST:
         job_lose(j, outcome);
+        break;
+    case POOL_TERMINATED:
+        job_end_terminated(j, c->cf.settings);
         break;
     }
     go_on(c, j);
@@ -391,6 +412,10 @@ struct consumer *consumer_new(const struct consumer_config *config)
     struct consumer *c = mem_alloc(sizeof *c);
     struct pool_config pool = {.base = config->base,
                                .size = (int)config->settings->concurrency,
+                               .max_tasks = config->settings->max_tasks_per_child,
+                               .max_memory_bytes = config->settings->max_memory_per_child,
+                               .stop_limit_ms = config->settings->stopped_child_s * 1000,
+                               .on_begin = on_child_begin,
                                .on_done = on_child_done,
                                .on_free = on_child_free,
                                .ctx = c};

@@ -98,13 +98,19 @@ void job_end_failure(struct job *j, const struct settings *s, const struct resul
     j->cmd.failed |= lost; /* as without a document */
 }
 
-static void end_revoked(struct job *j, const struct settings *s)
+/* why: "expired" or "terminated" */
+static void end_revoked(struct job *j, const struct settings *s, const char *why)
 {
-    static const struct result_exception EXPIRED = {"TaskRevokedError", "expired", 0};
+    struct result_exception x = {.type = "TaskRevokedError", .text = why};
     struct result_who who = who_of(j);
 
-    log_info("task.expired", "id=%s task=%s", LOGQ(j->msg.id), LOGQ(j->msg.task));
-    end_finish(j, s, result_failure(&who, "REVOKED", &EXPIRED, NULL, clock_wall_us()), false, NULL);
+    log_info("task.revoked", "id=%s task=%s reason=%s", LOGQ(j->msg.id), LOGQ(j->msg.task), why);
+    end_finish(j, s, result_failure(&who, "REVOKED", &x, NULL, clock_wall_us()), false, NULL);
+}
+
+void job_end_terminated(struct job *j, const struct settings *s)
+{
+    end_revoked(j, s, "terminated");
 }
 
 static void end_success(struct job *j, const struct settings *s, const cJSON *value)
@@ -217,7 +223,8 @@ void job_end_lost(struct job *j, const struct settings *s)
 
 void job_end_time_limit(struct job *j, const struct settings *s)
 {
-    struct result_exception x = {.type = "TimeLimitExceeded", .number = job_limit_s(j)};
+    struct result_exception x = {.type = "TimeLimitExceeded",
+                                 .number = job_limits(j).hard_ms / 1000};
 
     job_end_failure(j, s, &x);
 }
@@ -261,7 +268,7 @@ static void examine_times(struct job *j, const struct settings *s)
     int64_t now_us = j->taken_ms * 1000;
 
     if (m->expires_us != MSG_NO_TIME && now_us > m->expires_us) {
-        end_revoked(j, s);
+        end_revoked(j, s, "expired");
     } else if (m->eta_us != MSG_NO_TIME && m->eta_us > now_us) {
         end_delay(j);
     } else {
@@ -358,12 +365,7 @@ char *job_request(const struct job *j, const struct settings *s)
     return text;
 }
 
-int64_t job_limit_s(const struct job *j)
+struct task_limits job_limits(const struct job *j)
 {
-    int64_t task_s = j->task->hard_limit_s, asked_s = j->msg.hard_limit_s;
-
-    if (asked_s > 0 && (task_s == 0 || asked_s < task_s)) {
-        return asked_s;
-    }
-    return task_s;
+    return task_limits_of(j->task, 0, j->msg.hard_limit_s * 1000);
 }

@@ -55,8 +55,7 @@ void job_examine_adopted(struct job *j, const struct settings *s);
 
 /* The frame for the child; the caller's (free()), NULL when it is too long or memory is out. */
 char *job_request(const struct job *j, const struct settings *s);
-/* Seconds after which the child is killed, 0: none. */
-int64_t job_limit_s(const struct job *j);
+struct task_limits job_limits(const struct job *j);
 
 /* What the child has answered: SUCCESS, RETRY or FAILURE. */
 void job_end_answer(struct job *j, const struct settings *s, const char *frame, size_t len);
@@ -67,5 +66,7 @@ void job_lose(struct job *j, const struct pool_outcome *loss);
 /* It died too often. */
 void job_end_lost(struct job *j, const struct settings *s);
 void job_end_time_limit(struct job *j, const struct settings *s);
+/* Somebody had it ended while it ran: REVOKED. */
+void job_end_terminated(struct job *j, const struct settings *s);
 
 #endif

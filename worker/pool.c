@@ -1,336 +1,305 @@
 #include "worker/pool.h"
 
-#include <errno.h>
-#include <event2/buffer.h>
-#include <event2/bufferevent.h>
 #include <signal.h>
-#include <spawn.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
-#include "worker/child.h"
 #include "worker/loop.h"
+#include "worker/pool_parts.h"
 
-#define RESPAWN_MIN_MS 100
-#define RESPAWN_MAX_MS 5000
-#define HEAD_BYTES     4
+#define SHORT_US       2000  /* a task that takes less is short */
+#define RUN_SAMPLE_MAX 50000 /* one long task does not outweigh the short ones for long */
+#define RUN_WEIGHT     8
+#define PATIENCE_US    20000 /* so long others wait for a task that should have been short */
+#define PATIENCE_MS    10    /* how often we look */
 
-struct child {
-    struct pool *pool;
-    struct bufferevent *io; /* NULL: not running */
-    struct event *limit;
-    struct event *respawn;
-    pid_t pid;
-    uint64_t job;  /* 0: none */
-    bool settling; /* it has answered and is not ready for the next job yet */
-    int respawn_ms;
-    bool proven; /* it has answered once: its death is not a failure to start */
-    bool killed; /* by us: it gets no further job */
-    bool over_limit;
-};
+/* ---- queues ---- */
 
-struct pool {
-    struct pool_config cf;
-    struct event *sigchld;
-    struct child *children;
-};
-
-static void spawn(struct child *c);
-
-static void kill_child(struct child *c)
+void pool_jobs_init(struct pool_jobs *q)
 {
-    c->killed = true;
-    kill(c->pid, SIGKILL);
+    q->first = NULL;
+    q->end = &q->first;
+    q->count = 0;
 }
 
-static bool is_free(const struct child *c)
+void pool_jobs_push(struct pool_jobs *q, struct pool_job *j)
 {
-    return c->io && !c->killed && c->job == 0 && !c->settling;
+    j->next = NULL;
+    *q->end = j;
+    q->end = &j->next;
+    q->count++;
 }
 
-static void report(struct child *c, const struct pool_outcome *outcome)
+struct pool_job *pool_jobs_pop(struct pool_jobs *q)
 {
-    uint64_t job = c->job;
+    struct pool_job *j = q->first;
 
-    event_del(c->limit);
-    c->job = 0;
-    if (job) {
-        c->pool->cf.on_done(c->pool->cf.ctx, job, outcome);
+    if (j) {
+        q->first = j->next;
+        q->end = q->first ? q->end : &q->first;
+        q->count--;
     }
+    return j;
 }
 
-/* A whole frame at the front of in: its length, or -1 not yet, -2 longer than allowed. */
-static int64_t frame_length(struct evbuffer *in)
+static struct pool_job *jobs_find(const struct pool_jobs *q, uint64_t number)
 {
-    unsigned char h[HEAD_BYTES];
-    size_t len;
+    struct pool_job *j = q->first;
 
-    if (evbuffer_copyout(in, h, sizeof h) < (ssize_t)sizeof h) {
-        return -1;
+    while (j && j->number != number) {
+        j = j->next;
     }
-    len = (size_t)h[0] | (size_t)h[1] << 8 | (size_t)h[2] << 16 | (size_t)h[3] << 24;
-    if (len > CHILD_FRAME_MAX) {
-        return -2;
-    }
-    return evbuffer_get_length(in) - sizeof h >= len ? (int64_t)len : -1;
+    return j;
 }
 
-static void take_answer(struct child *c)
+static void jobs_remove(struct pool_jobs *q, struct pool_job *gone)
 {
-    struct evbuffer *in = bufferevent_get_input(c->io);
-    struct pool_outcome done = {.end = POOL_ANSWERED};
-    int64_t len = frame_length(in);
+    struct pool_jobs left;
+    struct pool_job *j;
 
-    if (len == -1 || (c->killed && !c->job)) {
-        return;
-    }
-    if (len == -2 || !c->job) {
-        kill_child(c); /* not the child we know */
-        return;
-    }
-    evbuffer_drain(in, HEAD_BYTES);
-    done.len = (size_t)len;
-    done.frame = (const char *)evbuffer_pullup(in, (ssize_t)len);
-    c->proven = true;
-    c->respawn_ms = RESPAWN_MIN_MS;
-    c->settling = true;
-    report(c, &done);
-    loop_arm_ms(c->limit, TASK_AFTER_LIMIT_S * 1000);
-    evbuffer_drain(in, (size_t)len);
-}
-
-/* It has answered earlier; any further frame says that it is ready. */
-static void take_ready(struct child *c)
-{
-    struct evbuffer *in = bufferevent_get_input(c->io);
-    int64_t len = frame_length(in);
-
-    if (len == -1 || c->killed) {
-        return;
-    }
-    if (len == -2) {
-        kill_child(c);
-        return;
-    }
-    evbuffer_drain(in, HEAD_BYTES + (size_t)len);
-    c->settling = false;
-    event_del(c->limit);
-}
-
-static void on_readable(UNUSED struct bufferevent *io, void *arg)
-{
-    struct child *c = arg;
-
-    if (!c->settling) {
-        take_answer(c);
-    }
-    if (c->settling) {
-        take_ready(c); /* it may have come with the answer */
-    }
-    if (is_free(c)) {
-        c->pool->cf.on_free(c->pool->cf.ctx);
-    }
-}
-
-/* The socket ended. The process usually has, too, and SIGCHLD tells how. */
-static void on_io_event(struct bufferevent *io, UNUSED short what, void *arg)
-{
-    struct child *c = arg;
-
-    bufferevent_disable(io, EV_READ | EV_WRITE);
-    kill_child(c);
-}
-
-static void on_limit(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
-{
-    struct child *c = arg;
-
-    c->over_limit = true;
-    kill_child(c);
-}
-
-/* What it wrote before it died counts. */
-static void read_last_words(struct child *c)
-{
-    struct evbuffer *in = bufferevent_get_input(c->io);
-    evutil_socket_t fd = bufferevent_getfd(c->io);
-
-    evbuffer_unfreeze(in, 0); /* a bufferevent keeps it closed for others */
-    while (evbuffer_get_length(in) <= CHILD_FRAME_MAX && evbuffer_read(in, fd, -1) > 0) {
-    }
-    if (c->job && !c->settling && frame_length(in) >= 0) {
-        take_answer(c);
-    }
-}
-
-static void child_died(struct child *c, int status)
-{
-    struct pool_outcome lost = {.end = c->over_limit ? POOL_TIME_LIMIT : POOL_LOST};
-    bool was_busy;
-
-    read_last_words(c);
-    was_busy = c->job != 0;
-    if (WIFSIGNALED(status)) {
-        lost.signal = WTERMSIG(status);
-    } else {
-        lost.exit_code = WEXITSTATUS(status);
-    }
-    log_warn("child.died", "child=%d signal=%d exit_code=%d busy=%d", (int)c->pid, lost.signal,
-             lost.exit_code, was_busy);
-    bufferevent_free(c->io);
-    c->io = NULL;
-    c->pid = 0;
-    report(c, &lost);
-    if (was_busy || c->proven) {
-        loop_arm_ms(c->respawn, 0);
-        return;
-    }
-    loop_arm_ms(c->respawn, c->respawn_ms);
-    c->respawn_ms = c->respawn_ms * 2 < RESPAWN_MAX_MS ? c->respawn_ms * 2 : RESPAWN_MAX_MS;
-}
-
-static void on_sigchld(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
-{
-    struct pool *p = arg;
-
-    for (int i = 0; i < p->cf.size; i++) {
-        struct child *c = &p->children[i];
-        int status;
-
-        if (c->pid > 0 && waitpid(c->pid, &status, WNOHANG) == c->pid) {
-            child_died(c, status);
+    pool_jobs_init(&left);
+    while ((j = pool_jobs_pop(q)) != NULL) {
+        if (j != gone) {
+            pool_jobs_push(&left, j);
         }
     }
+    while ((j = pool_jobs_pop(&left)) != NULL) {
+        pool_jobs_push(q, j);
+    }
 }
 
-/*
- * Our own program again, the socket as CHILD_FD. The signals that mean "stop" are blocked from its
- * first moment on: Ctrl-C reaches the whole process group, and only the supervisor decides.
- */
-static int exec_child(int sock, pid_t *pid)
+static void jobs_drop(struct pool_jobs *q)
 {
-    char parent[16];
-    char *argv[] = {(char[]){"aion2-worker"}, (char[]){"--child"}, parent, NULL};
-    posix_spawn_file_actions_t fa;
-    posix_spawnattr_t at;
-    sigset_t all, stops;
-    int rc;
+    struct pool_job *j;
 
-    snprintf(parent, sizeof parent, "%d", (int)getpid());
-    sigfillset(&all);
-    sigemptyset(&stops);
-    sigaddset(&stops, SIGINT);
-    sigaddset(&stops, SIGTERM);
-    sigaddset(&stops, SIGHUP);
-    posix_spawn_file_actions_init(&fa);
-    posix_spawnattr_init(&at);
-    posix_spawn_file_actions_adddup2(&fa, sock, CHILD_FD);
-    posix_spawnattr_setsigdefault(&at, &all);
-    posix_spawnattr_setsigmask(&at, &stops);
-    posix_spawnattr_setflags(&at, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-    rc = posix_spawn(pid, "/proc/self/exe", &fa, &at, argv, environ);
-    posix_spawnattr_destroy(&at);
-    posix_spawn_file_actions_destroy(&fa);
-    return rc;
+    while ((j = pool_jobs_pop(q)) != NULL) {
+        free(j);
+    }
 }
 
-static bool start_child(struct child *c)
-{
-    int pair[2];
-    int rc;
+/* ---- who gets what ---- */
 
-    if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-        log_error("child.no_socket", "error=%s", LOGQ(strerror(errno)));
+void pool_note_run_us(struct pool *p, int64_t run_us)
+{
+    int64_t sample = run_us < RUN_SAMPLE_MAX ? run_us : RUN_SAMPLE_MAX;
+
+    p->run_us += (sample - p->run_us) / RUN_WEIGHT;
+}
+
+/* Jobs that the child could take now. */
+static int room_in(const struct child *c, int64_t now_us)
+{
+    const struct pool *p = c->pool;
+    bool is_short = p->run_us < SHORT_US;
+    int most = is_short ? POOL_QUEUE_MAX : 1;
+    int64_t left = p->cf.max_tasks - c->tasks;
+
+    if (c->state != STATE_WORKING || c->stopped || c->retiring ||
+        (c->jobs.count > 0 && (c->term_signal || now_us - c->begun_us > PATIENCE_US))) {
+        return 0;
+    }
+    if (p->cf.max_tasks > 0 && left < most) {
+        most = (int)left;
+    }
+    return most > c->jobs.count ? most - c->jobs.count : 0;
+}
+
+static struct child *least_busy(struct pool *p)
+{
+    int64_t now_us = clock_mono_us();
+    struct child *best = NULL;
+
+    for (int i = 0; i < p->used; i++) {
+        struct child *c = &p->children[i];
+
+        if (c->state == STATE_WORKING && (!best || c->jobs.count < best->jobs.count) &&
+            room_in(c, now_us) > 0) {
+            best = c;
+        }
+    }
+    return best;
+}
+
+int pool_capacity(const struct pool *p)
+{
+    int64_t now_us = clock_mono_us();
+    int room = -p->waiting.count;
+
+    for (int i = 0; i < p->used; i++) {
+        room += p->children[i].state == STATE_WORKING ? room_in(&p->children[i], now_us) : 0;
+    }
+    return room > 0 ? room : 0;
+}
+
+static void give(struct child *c, struct pool_job *j)
+{
+    struct event *patience = c->pool->patience;
+
+    child_give(c, j);
+    if (c->jobs.count > 1 && !event_pending(patience, EV_TIMEOUT, NULL)) {
+        loop_arm_ms(patience, PATIENCE_MS);
+    }
+}
+
+bool pool_run(struct pool *p, const struct pool_work *work)
+{
+    struct child *c = p->waiting.first ? NULL : least_busy(p);
+    struct pool_job *j;
+
+    MUST(work->len <= CHILD_FRAME_MAX && work->job != 0);
+    j = c ? mem_try_array(sizeof *j + work->len, 1) : NULL;
+    if (!j) {
         return false;
     }
-    rc = exec_child(pair[1], &c->pid);
-    close(pair[1]);
-    if (rc != 0) {
-        log_error("child.not_started", "error=%s", LOGQ(strerror(rc)));
-        close(pair[0]);
-        c->pid = 0;
-        return false;
-    }
-    evutil_make_socket_nonblocking(pair[0]);
-    c->io = bufferevent_socket_new(c->pool->cf.base, pair[0], BEV_OPT_CLOSE_ON_FREE);
-    MUST(c->io);
-    bufferevent_setcb(c->io, on_readable, NULL, on_io_event, c);
-    bufferevent_setwatermark(c->io, EV_READ, 0, CHILD_FRAME_MAX + HEAD_BYTES);
-    bufferevent_enable(c->io, EV_READ | EV_WRITE);
+    j->number = work->job;
+    j->soft_ms = work->soft_ms;
+    j->hard_ms = work->hard_ms;
+    j->len = work->len;
+    memcpy(j->frame, work->frame, work->len);
+    give(c, j);
     return true;
 }
 
-static void spawn(struct child *c)
+void pool_pump(struct pool *p)
 {
-    c->job = 0;
-    c->proven = c->killed = c->over_limit = c->settling = false;
-    if (!start_child(c)) {
-        loop_arm_ms(c->respawn, RESPAWN_MAX_MS);
+    struct child *c;
+
+    while (p->waiting.first && (c = least_busy(p)) != NULL) {
+        give(c, pool_jobs_pop(&p->waiting));
+    }
+    if (pool_capacity(p) > 0) {
+        p->cf.on_free(p->cf.ctx);
+    }
+}
+
+void pool_take_back(struct child *c)
+{
+    uint32_t begun = turn_take_back(&c->share->turn, c->seq);
+    struct pool_jobs all = c->pool->waiting; /* they come after what was taken back now */
+    struct pool_jobs kept;
+    struct pool_job *j;
+
+    if (!all.first) {
+        all.end = &all.first;
+    }
+    pool_jobs_init(&kept);
+    pool_jobs_init(&c->pool->waiting);
+    while ((j = pool_jobs_pop(&c->jobs)) != NULL) {
+        pool_jobs_push(j->seq <= begun ? &kept : &c->pool->waiting, j);
+    }
+    while ((j = pool_jobs_pop(&kept)) != NULL) {
+        pool_jobs_push(&c->jobs, j);
+    }
+    while ((j = pool_jobs_pop(&all)) != NULL) {
+        pool_jobs_push(&c->pool->waiting, j);
+    }
+    if (!c->jobs.first && c->state == STATE_WORKING) {
+        event_del(c->limit);
+    }
+    if (c->pool->waiting.first) {
+        loop_arm_ms(c->pool->patience, 0); /* pumps, when whoever called us is done */
+    }
+}
+
+static void on_patience(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
+{
+    struct pool *p = arg;
+    int64_t now_us = clock_mono_us();
+    bool again = false;
+
+    for (int i = 0; i < p->used; i++) {
+        struct child *c = &p->children[i];
+
+        if (c->jobs.count > 1 && now_us - c->begun_us > PATIENCE_US) {
+            pool_take_back(c);
+        }
+        again |= c->jobs.count > 1;
+    }
+    if (again) {
+        loop_arm_ms(p->patience, PATIENCE_MS);
+    }
+    pool_pump(p);
+}
+
+/* ---- jobs by number ---- */
+
+static struct child *find(const struct pool *p, uint64_t job, struct pool_job **found)
+{
+    for (int i = 0; i < p->used; i++) {
+        *found = job != 0 ? jobs_find(&p->children[i].jobs, job) : NULL;
+        if (*found) {
+            return (struct child *)(uintptr_t)&p->children[i];
+        }
+    }
+    return NULL;
+}
+
+/* Takes the job out when no child has begun it; it is the caller's then. */
+static struct pool_job *take_unbegun(struct pool *p, uint64_t job)
+{
+    struct pool_job *j;
+    struct child *c = find(p, job, &j);
+
+    if (c) {
+        pool_take_back(c);
+    }
+    j = jobs_find(&p->waiting, job);
+    if (j) {
+        jobs_remove(&p->waiting, j);
+    }
+    return j;
+}
+
+void pool_abandon(struct pool *p, uint64_t job)
+{
+    struct pool_job *j = take_unbegun(p, job);
+    struct child *c = j ? NULL : find(p, job, &j);
+
+    if (c) {
+        jobs_remove(&c->jobs, j);
+        c->proven = true;
+        child_kill(c);
+    }
+    free(j);
+}
+
+void pool_terminate(struct pool *p, uint64_t job, int signum)
+{
+    struct pool_outcome outcome = {.end = POOL_TERMINATED, .signal = signum};
+    struct pool_job *j = take_unbegun(p, job);
+    struct child *c;
+
+    if (j) {
+        free(j);
+        p->cf.on_done(p->cf.ctx, job, &outcome);
         return;
     }
-    log_debug("child.started", "child=%d", (int)c->pid);
-    c->pool->cf.on_free(c->pool->cf.ctx);
-}
-
-static void on_respawn(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
-{
-    spawn(arg);
-}
-
-struct pool *pool_new(const struct pool_config *config)
-{
-    struct pool *p = mem_alloc(sizeof *p);
-
-    p->cf = *config;
-    p->children = mem_alloc((size_t)p->cf.size * sizeof *p->children);
-    p->sigchld = evsignal_new(p->cf.base, SIGCHLD, on_sigchld, p);
-    MUST(p->sigchld && event_add(p->sigchld, NULL) == 0);
-    for (int i = 0; i < p->cf.size; i++) {
-        struct child *c = &p->children[i];
-
-        c->pool = p;
-        c->respawn_ms = RESPAWN_MIN_MS;
-        c->limit = evtimer_new(p->cf.base, on_limit, c);
-        c->respawn = evtimer_new(p->cf.base, on_respawn, c);
-        MUST(c->limit && c->respawn);
-        loop_arm_ms(c->respawn, 0);
+    c = find(p, job, &j);
+    if (c) {
+        child_terminate(c, signum);
     }
-    return p;
 }
 
-void pool_free(struct pool *p)
+int pool_job_pid(const struct pool *p, uint64_t job)
 {
-    for (int i = 0; i < p->cf.size; i++) {
-        struct child *c = &p->children[i];
+    struct pool_job *j;
+    const struct child *c = find(p, job, &j);
 
-        if (c->pid > 0) {
-            kill(c->pid, SIGKILL);
-            waitpid(c->pid, NULL, 0);
-        }
-        if (c->io) {
-            bufferevent_free(c->io);
-        }
-        event_free(c->limit);
-        event_free(c->respawn);
-    }
-    event_free(p->sigchld);
-    free(p->children);
-    free(p);
+    return c && c->jobs.first == j ? (int)c->pid : 0;
 }
 
-int pool_free_count(const struct pool *p)
+/* ---- size ---- */
+
+int pool_size(const struct pool *p)
 {
     int n = 0;
 
-    for (int i = 0; i < p->cf.size; i++) {
-        n += is_free(&p->children[i]);
+    for (int i = 0; i < p->used; i++) {
+        n += p->children[i].wanted;
     }
     return n;
 }
@@ -339,61 +308,134 @@ int pool_alive_count(const struct pool *p)
 {
     int n = 0;
 
-    for (int i = 0; i < p->cf.size; i++) {
+    for (int i = 0; i < p->used; i++) {
         n += p->children[i].pid > 0;
     }
     return n;
 }
 
-bool pool_run(struct pool *p, uint64_t job, const char *frame, int64_t limit_s)
+void pool_each_child(const struct pool *p, void (*fn)(void *ctx, const struct pool_child *child),
+                     void *ctx)
 {
-    size_t len = strlen(frame);
-    unsigned char head[HEAD_BYTES] = {(unsigned char)len, (unsigned char)(len >> 8),
-                                      (unsigned char)(len >> 16), (unsigned char)(len >> 24)};
+    for (int i = 0; i < p->used; i++) {
+        const struct child *c = &p->children[i];
+        const struct pool_job *j = c->jobs.first;
+        struct pool_child child = {.pid = (int)c->pid,
+                                   .job = j ? j->number : 0,
+                                   .queued = j ? c->jobs.count - 1 : 0,
+                                   .tasks = c->tasks,
+                                   .rss_bytes = c->pid ? child_rss_bytes(c) : 0,
+                                   .started_wall_us = c->started_wall_us};
 
-    MUST(len <= CHILD_FRAME_MAX);
-    for (int i = 0; i < p->cf.size; i++) {
+        if (c->pid > 0) {
+            fn(ctx, &child);
+        }
+    }
+}
+
+/* One more: a child that is about to go will be followed by another, or an empty slot is used. */
+static void grow(struct pool *p)
+{
+    struct child *empty = NULL;
+
+    for (int i = p->used - 1; i >= 0; i--) {
         struct child *c = &p->children[i];
 
-        if (!is_free(c)) {
-            continue;
+        if (!c->wanted && c->pid > 0) {
+            c->wanted = true;
+            return;
         }
-        c->job = job;
-        if (limit_s > 0) {
-            loop_arm_ms(c->limit, limit_s * 1000);
-        }
-        bufferevent_write(c->io, head, sizeof head);
-        bufferevent_write(c->io, frame, len);
-        return true;
+        empty = c->wanted ? empty : c;
     }
-    return false;
+    if (!empty) {
+        MUST(p->used < POOL_SIZE_MAX);
+        empty = &p->children[p->used++];
+        child_init(empty, p);
+    }
+    empty->wanted = true;
+    loop_arm_ms(empty->respawn, 0);
 }
 
-static struct child *find(const struct pool *p, uint64_t job)
+/* One less: who does nothing goes first. */
+static void shrink(struct pool *p)
 {
+    struct child *least = NULL;
+
+    for (int i = p->used - 1; i >= 0; i--) {
+        struct child *c = &p->children[i];
+
+        if (c->wanted && (!least || c->jobs.count < least->jobs.count)) {
+            least = c;
+        }
+    }
+    least->wanted = false;
+    event_del(least->respawn);
+    if (least->pid > 0) {
+        child_retire(least);
+    }
+}
+
+bool pool_resize(struct pool *p, int size, struct err *e)
+{
+    int now = pool_size(p);
+
+    if (size < 1 || size > POOL_SIZE_MAX) {
+        return err_set(e, ERR_PERMANENT, "ValueError", "a pool has 1 to %d children",
+                       POOL_SIZE_MAX);
+    }
+    log_info("pool.resized", "from=%d to=%d", now, size);
+    for (; now < size; now++) {
+        grow(p);
+    }
+    for (; now > size; now--) {
+        shrink(p);
+    }
+    pool_pump(p);
+    return true;
+}
+
+/* ---- life ---- */
+
+static void on_sigchld(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
+{
+    struct pool *p = arg;
+
+    for (int i = 0; i < p->used; i++) {
+        struct child *c = &p->children[i];
+        int status;
+
+        while (c->pid > 0 && waitpid(c->pid, &status, WNOHANG | WUNTRACED | WCONTINUED) > 0) {
+            child_changed(c, status);
+        }
+    }
+    pool_pump(p);
+}
+
+struct pool *pool_new(const struct pool_config *config)
+{
+    struct pool *p = mem_alloc(sizeof *p);
+
+    MUST(config->size >= 1 && config->size <= POOL_SIZE_MAX);
+    p->cf = *config;
+    p->run_us = RUN_SAMPLE_MAX;
+    pool_jobs_init(&p->waiting);
+    p->patience = evtimer_new(p->cf.base, on_patience, p);
+    p->sigchld = evsignal_new(p->cf.base, SIGCHLD, on_sigchld, p);
+    MUST(p->patience && p->sigchld && event_add(p->sigchld, NULL) == 0);
     for (int i = 0; i < p->cf.size; i++) {
-        if (job != 0 && p->children[i].job == job) {
-            return &p->children[i];
-        }
+        grow(p);
     }
-    return NULL;
+    return p;
 }
 
-void pool_abandon(struct pool *p, uint64_t job)
+void pool_free(struct pool *p)
 {
-    struct child *c = find(p, job);
-
-    if (c) {
-        event_del(c->limit);
-        c->proven = true;
-        c->job = 0;
-        kill_child(c);
+    for (int i = 0; i < p->used; i++) {
+        child_fini(&p->children[i]);
+        jobs_drop(&p->children[i].jobs);
     }
-}
-
-int pool_job_pid(const struct pool *p, uint64_t job)
-{
-    const struct child *c = find(p, job);
-
-    return c ? (int)c->pid : 0;
+    jobs_drop(&p->waiting);
+    event_free(p->patience);
+    event_free(p->sigchld);
+    free(p);
 }

@@ -12,6 +12,9 @@ struct settings {
     const char *worker_name; /* "" : aion2@<host> */
     int64_t concurrency;
     int64_t shutdown_grace_s;
+    int64_t max_tasks_per_child;  /* 0: any number */
+    int64_t max_memory_per_child; /* bytes, 0: any */
+    int64_t stopped_child_s;
     int64_t batch_connections; /* readers of the batch */
     int64_t result_expires_s;
     int64_t retry_base_s;

@@ -1,5 +1,6 @@
 #include "worker/task.h"
 
+#include <stdatomic.h>
 #include <string.h>
 
 #include "common/keys.h"
@@ -8,7 +9,8 @@
 #include "worker/test_tasks.h"
 
 static const struct task TASKS[] = {
-    {TASK_BATCH, batch_task, .after = batch_after, .max_retries = 3, .hard_limit_s = 3600},
+    {TASK_BATCH, batch_task, .after = batch_after, .max_retries = 3, .soft_limit_s = 3300,
+     .hard_limit_s = 3600, .singleton = false},
 };
 
 static const struct task TEST_TASKS[] = {
@@ -21,19 +23,65 @@ static const struct task TEST_TASKS[] = {
     {"test.crash", test_task_crash, .max_retries = 3, .hard_limit_s = 60},
 };
 
-static const struct task *find(const struct task *tasks, size_t n, const char *name)
+static struct task_state states[ARRAY_LEN(TASKS)];
+static struct task_state test_states[ARRAY_LEN(TEST_TASKS)];
+
+const struct task *task_at(size_t i, const struct settings *s)
 {
-    for (size_t i = 0; i < n; i++) {
-        if (strcmp(tasks[i].name, name) == 0) {
-            return &tasks[i];
+    if (i < ARRAY_LEN(TASKS)) {
+        return &TASKS[i];
+    }
+    i -= ARRAY_LEN(TASKS);
+    return s->test_tasks && i < ARRAY_LEN(TEST_TASKS) ? &TEST_TASKS[i] : NULL;
+}
+
+const struct task *task_find(const char *name, const struct settings *s)
+{
+    const struct task *t;
+
+    for (size_t i = 0; (t = task_at(i, s)) != NULL; i++) {
+        if (strcmp(t->name, name) == 0) {
+            return t;
         }
     }
     return NULL;
 }
 
-const struct task *task_find(const char *name, const struct settings *s)
+struct task_state *task_state_of(const struct task *t)
 {
-    const struct task *t = find(TASKS, ARRAY_LEN(TASKS), name);
+    if (t >= TASKS && t < TASKS + ARRAY_LEN(TASKS)) {
+        return &states[t - TASKS];
+    }
+    MUST(t >= TEST_TASKS && t < TEST_TASKS + ARRAY_LEN(TEST_TASKS));
+    return &test_states[t - TEST_TASKS];
+}
 
-    return t || !s->test_tasks ? t : find(TEST_TASKS, ARRAY_LEN(TEST_TASKS), name);
+/* 0 stands for no limit. */
+static int64_t smaller(int64_t a, int64_t b)
+{
+    return a == 0 || (b != 0 && b < a) ? b : a;
+}
+
+struct task_limits task_limits_of(const struct task *t, int64_t asked_soft_ms,
+                                  int64_t asked_hard_ms)
+{
+    const struct task_state *state = task_state_of(t);
+    int64_t soft_ms = smaller((int64_t)t->soft_limit_s * 1000, state->soft_limit_ms);
+    int64_t hard_ms = smaller((int64_t)t->hard_limit_s * 1000, state->hard_limit_ms);
+
+    return (struct task_limits){smaller(soft_ms, asked_soft_ms), smaller(hard_ms, asked_hard_ms)};
+}
+
+int64_t task_retry_base_s(const struct task *t, const struct settings *s)
+{
+    return t->retry_base_s > 0 ? t->retry_base_s : s->retry_base_s;
+}
+
+bool task_cancelled(const struct task_request *req, struct err *e)
+{
+    if (!req->cancel || atomic_load(req->cancel) != req->number) {
+        return false;
+    }
+    err_set(e, ERR_CANCELLED, "SoftTimeLimitExceeded", "the task was asked to stop");
+    return true;
 }

@@ -24,7 +24,7 @@ TIMEOUT_SCALE = float(os.environ.get("AION2_TIMEOUT_SCALE", "1"))
 
 # Lines that no program of ours may ever log.
 FORBIDDEN_IN_LOG = re.compile(
-    r"^bug: .*|.*ERROR: (?:Address|Leak)Sanitizer.*|.*runtime error: .*", re.MULTILINE
+    r"^bug: .*|.*line=\"bug: .*|.*ERROR: (?:Address|Leak)Sanitizer.*|.*runtime error: .*", re.MULTILINE
 )
 
 _PR_SET_PDEATHSIG = 1

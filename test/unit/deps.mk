@@ -19,3 +19,4 @@ TEST_DEPS_job := $(patsubst %.c,%.o,$(filter-out worker/main.c,$(wildcard worker
 TEST_DEPS_cache := api/cache.o api/body.o
 TEST_DEPS_envelope := test/unit/wire_data.o
 TEST_DEPS_pidbox := test/unit/wire_data.o
+TEST_DEPS_turn  := worker/turn.o
