@@ -12,10 +12,9 @@
  * command has a deadline: an answer that is late, or any error answer, ends the connection,
  * which then comes back after RDSA_BACKOFF_*. A caller needs to know only up and down.
  *
- * Connecting looks the host name up with the resolver of the C library, which blocks the loop while
- * a name server does not answer. So only one connection may do that: while it is away nothing could
- * be sent anyway (children go on; their time limits and SIGTERM are late then). The others connect
- * to where that one is connected, see `like`.
+ * Names are looked up, and Sentinels asked, on a thread (worker/lookup.h). With Sentinels it goes
+ * to the master only, and follows a failover: any error answer (READONLY, UNBLOCKED) ends a
+ * connection, and the next one begins with asking where the master is.
  */
 #define RDSA_BACKOFF_MIN_MS 100
 #define RDSA_BACKOFF_MAX_MS 1500 /* so that work goes on within 2 s of Redis' return */
@@ -31,9 +30,10 @@ struct rdsa_config {
     const struct rds_addr *addr; /* borrowed */
     const char *role;            /* static text for logs */
     bool load_scripts;
-    bool quiet; /* state changes are worth a debug line only */
-    /* Connects to the address of that one, and only while that one is up. NULL: to addr. */
-    const struct rdsa *like;
+    bool quiet;              /* state changes are worth a debug line only */
+    bool errors_are_answers; /* an error answer is given to the caller and ends nothing */
+    /* Connects to where that one is, when that one is up, and goes with it. NULL: to addr. */
+    struct rdsa *like;
     void (*on_up)(void *ctx);
     void (*on_down)(void *ctx); /* may be NULL */
     /*

@@ -1,4 +1,4 @@
-/* Settings, Redis URLs, JSON intake and error classes: what comes from outside at start. */
+/* Settings, JSON intake and error classes: what comes from outside at start. */
 
 #include <setjmp.h>
 #include <stdarg.h>
@@ -11,7 +11,6 @@
 #include "common/conf.h"
 #include "common/json.h"
 #include "common/pg.h"
-#include "common/rds.h"
 
 struct sample {
     const char *url;
@@ -110,69 +109,6 @@ static void test_secrets_are_masked(void **state)
     assert_non_null(strstr(out, "default: 600; 1 to 86400"));
 }
 
-static void test_redis_urls(void **state)
-{
-    static const struct {
-        const char *url;
-        const char *host;
-        int port;
-        const char *user, *password;
-        int db;
-        const char *path;
-    } GOOD[] = {
-        {"redis://localhost", "localhost", 6379, "", "", 0, ""},
-        {"redis://localhost/", "localhost", 6379, "", "", 0, ""},
-        {"redis://10.0.0.1:7000/3", "10.0.0.1", 7000, "", "", 3, ""},
-        {"redis://:pw@h:1/0", "h", 1, "", "pw", 0, ""},
-        {"redis://pw@h", "h", 6379, "", "pw", 0, ""},
-        {"redis://me:p%40%3aw@h:2/1", "h", 2, "me", "p@:w", 1, ""},
-        {"redis://[::1]:7000/2", "::1", 7000, "", "", 2, ""},
-        {"redis://[::1]", "::1", 6379, "", "", 0, ""},
-        {"redis://:1234", "localhost", 1234, "", "", 0, ""},
-        {"redis+socket:///run/r.sock", "", 6379, "", "", 0, "/run/r.sock"},
-        {"redis+socket:///run/r.sock?db=4", "", 6379, "", "", 4, "/run/r.sock"},
-        {"unix:///run/r.sock?virtual_host=5", "", 6379, "", "", 5, "/run/r.sock"},
-    };
-    static const char *const BAD[] = {
-        "",
-        "localhost",
-        "http://h",
-        "redis://h:0",
-        "redis://h:65536",
-        "redis://h:x",
-        "redis://h/x",
-        "redis://h/-1",
-        "redis://h?db=1",
-        "redis://u:%zz@h",
-        "redis://u:%4@h",
-        "redis://[::1",
-        "redis+socket://",
-        "redis+socket://relative",
-        "unix:///s?x=1",
-    };
-
-    (void)state;
-    for (size_t i = 0; i < ARRAY_LEN(GOOD); i++) {
-        struct rds_addr a;
-        struct err e;
-
-        assert_true(rds_parse_url(GOOD[i].url, &a, &e));
-        assert_string_equal(a.host, GOOD[i].host);
-        assert_int_equal(a.port, GOOD[i].port);
-        assert_string_equal(a.user, GOOD[i].user);
-        assert_string_equal(a.password, GOOD[i].password);
-        assert_int_equal(a.db, GOOD[i].db);
-        assert_string_equal(a.path, GOOD[i].path);
-    }
-    for (size_t i = 0; i < ARRAY_LEN(BAD); i++) {
-        struct rds_addr a;
-        struct err e;
-
-        assert_false(rds_parse_url(BAD[i], &a, &e));
-        assert_non_null(strstr(e.text, "REDIS_URL"));
-    }
-}
-
 static void test_json_is_strict(void **state)
 {
     static const char *const GOOD[] = {"1",           "null", " {\"a\":[1,2,{}]} ",
@@ -250,32 +186,15 @@ static void test_sqlstates_are_classed(void **state)
     }
 }
 
-static void test_redis_errors_are_classed(void **state)
-{
-    struct err e;
-
-    (void)state;
-    rds_error_reply("LOADING Redis is loading the dataset in memory", &e);
-    assert_int_equal(e.cls, ERR_RETRYABLE);
-    rds_error_reply("READONLY You can't write against a read only replica.", &e);
-    assert_int_equal(e.cls, ERR_RETRYABLE);
-    rds_error_reply("WRONGTYPE Operation against a key", &e);
-    assert_int_equal(e.cls, ERR_PERMANENT);
-    rds_error_reply("BUSYGROUP Consumer Group name already exists", &e);
-    assert_int_equal(e.cls, ERR_PERMANENT);
-}
-
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup(test_defaults_and_environment, clear_env),
         cmocka_unit_test_setup(test_a_wrong_value_names_the_variable, clear_env),
         cmocka_unit_test_setup(test_secrets_are_masked, clear_env),
-        cmocka_unit_test(test_redis_urls),
         cmocka_unit_test(test_json_is_strict),
         cmocka_unit_test(test_json_members),
         cmocka_unit_test(test_sqlstates_are_classed),
-        cmocka_unit_test(test_redis_errors_are_classed),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
