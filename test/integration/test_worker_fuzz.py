@@ -1,0 +1,78 @@
+"""Mutations of recorded messages against a running worker: it neither ends nor stalls, and loses
+nothing of what comes between them."""
+
+import os
+
+import pytest
+
+from harness import TEST_DATA, wait_for
+from jobs import Jobs, celery_message, worker_env
+from mutate import Mutator
+
+ROUND = 5_000
+GOOD_EVERY = 25
+SOAK_ROUNDS = int(os.environ.get("AION2_FUZZ_MESSAGES", "1000000")) // ROUND
+
+
+def recorded_messages():
+    """What clients send, for tasks that our worker has."""
+    texts = [path.read_text(encoding="utf-8")
+             for path in sorted((TEST_DATA / "wire").glob("task-message-*.json"))]
+    known = [text.replace("lab.add", "test.add").replace("lab.xsum", "test.add")
+             .replace("lab.echo", "test.noop").replace("lab.sleep", "test.noop") for text in texts]
+    return known + [celery_message("test.add", (1, 2))[1], '{"task":"test.add","id":"a","args":[1]}']
+
+
+def run_round(jobs, worker, mutator):
+    """One round of wrong messages with good ones between them; every good one must come out."""
+    taken, boots = jobs.counter("taken"), jobs.redis.smembers("aion2:workers")
+    texts, good = [], []
+    for n in range(ROUND):
+        texts.append(mutator.make())
+        if n % GOOD_EVERY == 0:
+            good.append(celery_message("test.add", (n, 7)))
+            texts.append(good[-1][1])
+    jobs.push_many(texts)
+    # Some of the wrong ones are good enough to send others, or to come back.
+    wait_for(lambda: jobs.waiting() == 0 and jobs.held_count() == 0 or worker.must_run(), 120,
+             "the end of the round", interval=0.1)
+    documents = jobs.documents([task_id for task_id, _ in good])
+    assert [d and d["result"] for d in documents] == [n * GOOD_EVERY + 7 for n in range(len(good))]
+    assert jobs.balance() == 0, jobs.counters()
+    assert jobs.counter("taken") - taken >= len(texts)
+    assert jobs.redis.smembers("aion2:workers") == boots
+
+
+def forget_results(jobs):
+    keys = list(jobs.redis.scan_iter("celery-task-meta-*", count=10_000))
+    for start in range(0, len(keys), 10_000):
+        jobs.redis.unlink(*keys[start:start + 10_000])
+
+
+@pytest.fixture
+def jobs(redis_server):
+    return Jobs(redis_server)
+
+
+@pytest.fixture
+def worker(spawn, redis_server):
+    w = spawn("aion2-worker", env=worker_env(redis_server, LOG_LEVEL="error"))
+    wait_for(lambda: redis_server.client().scard("aion2:workers") or w.must_run(), 15, "the worker")
+    return w
+
+
+def test_mutated_messages(worker, jobs):
+    run_round(jobs, worker, Mutator(recorded_messages(), seed=1))
+    ends = jobs.counters()
+    assert min(ends["quarantined"], ends["dead"], ends["done"] - ends["dead"]) > ROUND / 20
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+def test_a_million_mutated_messages(worker, jobs):
+    mutator, first_rss = Mutator(recorded_messages(), seed=2), None
+    for _ in range(SOAK_ROUNDS):
+        run_round(jobs, worker, mutator)
+        forget_results(jobs)
+        first_rss = first_rss or worker.rss_kb()
+    assert worker.rss_kb() < first_rss + 16 * 1024
