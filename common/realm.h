@@ -1,0 +1,25 @@
+#ifndef COMMON_REALM_H
+#define COMMON_REALM_H
+
+#include "common/base.h"
+
+/*
+ * The game's servers. A deployment serves one region ("kr", "tw", "nae", "naw", "eu", "la", "as"):
+ * the same number and the same name are different worlds in different regions. Players write a
+ * server's name in their language or in English; stored is always the canonical English one.
+ */
+struct realm {
+    const char *region;
+    int server_id; /* of the site; 1xxx Elyos, 2xxx Asmodian */
+    const char *name;
+    const char *local_name; /* the same as name where the site is English */
+};
+extern const struct realm REALMS[];
+extern const size_t REALM_COUNT;
+
+/* By either name (ASCII letters in any case) within a region; NULL: none of ours. */
+const struct realm *realm_find(const char *region, const char *name);
+const struct realm *realm_by_id(const char *region, int server_id);
+bool realm_is_region(const char *region);
+
+#endif
