@@ -11,6 +11,8 @@ const struct ctl_command CTL_COMMANDS[] = {
     {"call", ctl_call, "send a task, wait for its result", CTL_CALL_HELP, CTL_CALL_OPTS, NULL},
     {"status", ctl_status, "what runs, what waits, how old the ranking is", CTL_STATUS_HELP,
      CTL_STATUS_OPTS, NULL},
+    {"inspect", NULL, "ask the workers what they are doing", CTL_INSPECT_HELP, NULL,
+     CTL_INSPECT_VERBS},
     {"completion", NULL, "print the completion for a shell", CTL_COMPLETION_HELP, NULL,
      CTL_COMPLETION_VERBS},
 };

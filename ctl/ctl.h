@@ -78,9 +78,9 @@ int ctl_status(const struct ctl_settings *s, int argc, char **argv);
 int ctl_completion(const struct ctl_settings *s, int argc, char **argv);
 
 extern const char CTL_MIGRATE_HELP[], CTL_IMPORT_HELP[], CTL_GENERATE_HELP[], CTL_CALL_HELP[],
-    CTL_STATUS_HELP[], CTL_COMPLETION_HELP[];
+    CTL_STATUS_HELP[], CTL_COMPLETION_HELP[], CTL_INSPECT_HELP[];
 extern const struct opt CTL_MIGRATE_OPTS[], CTL_IMPORT_OPTS[], CTL_GENERATE_OPTS[], CTL_CALL_OPTS[],
     CTL_STATUS_OPTS[];
-extern const struct ctl_verb CTL_COMPLETION_VERBS[];
+extern const struct ctl_verb CTL_COMPLETION_VERBS[], CTL_INSPECT_VERBS[];
 
 #endif

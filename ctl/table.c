@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/text.h"
 
 #define GAP 2 /* spaces between columns */
 
@@ -48,6 +49,7 @@ void table_addf(struct table *t, enum term_colour c, const char *fmt, ...)
     va_start(ap, fmt);
     vsnprintf(text, sizeof text, fmt, ap);
     va_end(ap);
+    text_make_utf8(text); /* it may have been cut within a character */
     table_add(t, c, text);
 }
 
@@ -74,19 +76,28 @@ static int natural_widths(const struct table *t, int widths[])
     return total;
 }
 
-/* Takes `excess` cells from the columns that may shrink, always from the widest. */
+/* The widest column that may still give a cell: sign 1 the willing ones, -1 the others. */
+static int widest_of(const struct table *t, const int widths[], int sign)
+{
+    int widest = -1;
+
+    for (int i = 0; i < t->n; i++) {
+        int least = t->columns[i].shrinks * sign;
+
+        if (least > 0 && widths[i] > least && (widest < 0 || widths[i] > widths[widest])) {
+            widest = i;
+        }
+    }
+    return widest;
+}
+
+/* Takes `excess` cells from the columns that may shrink. */
 static void shrink(const struct table *t, int widths[], int excess)
 {
     for (; excess > 0; excess--) {
-        int widest = -1;
+        int widest = widest_of(t, widths, 1);
 
-        for (int i = 0; i < t->n; i++) {
-            bool may = t->columns[i].shrinks > 0 && widths[i] > t->columns[i].shrinks;
-
-            if (may && (widest < 0 || widths[i] > widths[widest])) {
-                widest = i;
-            }
-        }
+        widest = widest < 0 ? widest_of(t, widths, -1) : widest;
         if (widest < 0) {
             return;
         }

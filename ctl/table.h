@@ -13,7 +13,7 @@
 struct table_column {
     const char *title;
     bool right;  /* numbers */
-    int shrinks; /* may become this narrow; 0: never cut */
+    int shrinks; /* may become this narrow; negative: only when the others did; 0: never cut */
 };
 
 struct table {
