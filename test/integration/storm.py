@@ -126,21 +126,49 @@ class Deeds:
         getattr(self, name)()
 
 
+class SentinelDeeds(Deeds):
+    """The same around Sentinels: a master that dies and comes back as a replica, and failovers that
+    are asked for."""
+
+    def __init__(self, dice, workers, beats, lab):
+        super().__init__(dice, workers, beats, lab.servers)
+        self.lab = lab
+        self.dead = None
+
+    def kill_master(self):
+        self.mend()
+        self.dead = self.lab.master
+        self.dead.kill()
+
+    def failover(self):
+        self.mend()
+        self.lab.sentinels[0].client().sentinel_failover("main")
+
+    def mend(self):
+        """Until all servers are there again and agree."""
+        if self.dead:
+            self.lab.wait_other_master(self.dead)
+            self.lab.revive(self.dead)
+            self.dead = None
+        else:
+            self.lab.wait_settled()
+
+
 def rage(load, deeds, weights, messages, seconds, pause_s):
     """Sends `messages` over `seconds`, with a deed every `pause_s` on average."""
     start = time.monotonic()
-    next_deed = start + pause_s
-    sent = 0
+    next_deed, sent = start + pause_s, 0
     while sent < messages or time.monotonic() < start + seconds:
-        now = time.monotonic()
-        share = min(1, (now - start) / seconds)
-        while sent < min(messages, messages * share + BURST) and time.monotonic() < next_deed:
-            load.send()
-            sent += 1
-        if now >= next_deed and now < start + seconds:
+        passed = time.monotonic() - start
+        wanted = min(messages, messages * passed / seconds + BURST)
+        if start + passed >= next_deed and passed < seconds:
             deeds.next_of(weights)
             next_deed = time.monotonic() + load.dice.uniform(0.2, 1.8) * pause_s
-        time.sleep(0.01)
+        elif sent < wanted:
+            load.send()
+            sent += 1
+        else:
+            time.sleep(0.01)
 
 
 def times_lost(workers):
