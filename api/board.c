@@ -13,10 +13,6 @@
 #include "common/clock.h"
 #include "common/mem.h"
 
-#define TOP_MAX       1000
-#define PAGE_SIZE_MAX 200
-#define PAGE_MAX      1000000000
-
 /* What a loop keeps of its scratch buffer; a usual page needs 5 KiB. */
 #define SCRATCH_KEEP (256 * KIB)
 
@@ -282,42 +278,19 @@ static void set_server(struct board_query *q, const struct query_value *v)
     }
 }
 
-void handle_top(const struct request *rq)
+void handle_top(const struct request *rq, const struct query_value *values)
 {
-    static const struct query_param PARAMS[] = {
-        {"server", QUERY_TEXT_OPTIONAL, 0, 0, 0},
-        {"limit", QUERY_INT, 1, TOP_MAX, 100},
-    };
-    struct query_value values[ARRAY_LEN(PARAMS)];
-    struct board_query q = {.top = true};
-    struct query_error e;
+    struct board_query q = {.top = true, .count = values[1].number};
 
-    if (!query_parse(rq->query, PARAMS, ARRAY_LEN(PARAMS), values, &e)) {
-        reply_problem(rq, 400, e.param, e.detail);
-        return;
-    }
     set_server(&q, &values[0]);
-    q.count = values[1].number;
     answer(rq, &q);
 }
 
-void handle_page(const struct request *rq)
+void handle_page(const struct request *rq, const struct query_value *values)
 {
-    static const struct query_param PARAMS[] = {
-        {"server", QUERY_TEXT_OPTIONAL, 0, 0, 0},
-        {"page", QUERY_INT, 1, PAGE_MAX, 1},
-        {"page_size", QUERY_INT, 1, PAGE_SIZE_MAX, 20},
-    };
-    struct query_value values[ARRAY_LEN(PARAMS)];
-    struct board_query q = {.top = false};
-    struct query_error e;
+    struct board_query q = {.top = false, .page = values[1].number};
 
-    if (!query_parse(rq->query, PARAMS, ARRAY_LEN(PARAMS), values, &e)) {
-        reply_problem(rq, 400, e.param, e.detail);
-        return;
-    }
     set_server(&q, &values[0]);
-    q.page = values[1].number;
     q.page_size = q.count = values[2].number;
     q.first = (q.page - 1) * q.page_size;
     answer(rq, &q);

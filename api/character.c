@@ -149,23 +149,12 @@ static void on_row(void *arg, const PGresult *r, const struct err *e)
     free(l);
 }
 
-void handle_character(const struct request *rq)
+void handle_character(const struct request *rq, const struct query_value *values)
 {
-    static const struct query_param PARAMS[] = {
-        {"server", QUERY_TEXT, 0, 0, 0},
-        {"name", QUERY_TEXT, 0, 0, 0},
-    };
-    struct query_value values[ARRAY_LEN(PARAMS)];
     const char *texts[] = {values[0].text, values[1].text};
-    struct query_error qe;
-    struct lookup *l;
+    struct lookup *l = mem_alloc(sizeof *l);
     struct err e;
 
-    if (!query_parse(rq->query, PARAMS, ARRAY_LEN(PARAMS), values, &qe)) {
-        reply_problem(rq, 400, qe.param, qe.detail);
-        return;
-    }
-    l = mem_alloc(sizeof *l);
     *l = (struct lookup){request_keep(rq), values[0], values[1]};
     if (!pgpool_query(rq->loop->pg, CHARACTER_SQL, ARRAY_LEN(texts), texts, on_row, l, &e)) {
         on_row(l, NULL, &e);

@@ -69,20 +69,13 @@ static void on_updates(void *arg, const PGresult *r, const struct err *e)
     free(rq);
 }
 
-void handle_updates(const struct request *rq)
+void handle_updates(const struct request *rq, const struct query_value *values)
 {
-    static const struct query_param PARAMS[] = {{"limit", QUERY_INT, 1, 100, 10}};
-    struct query_value values[ARRAY_LEN(PARAMS)];
     char limit[24];
     const char *texts[] = {limit};
     struct request *kept;
-    struct query_error qe;
     struct err e;
 
-    if (!query_parse(rq->query, PARAMS, ARRAY_LEN(PARAMS), values, &qe)) {
-        reply_problem(rq, 400, qe.param, qe.detail);
-        return;
-    }
     snprintf(limit, sizeof limit, "%" PRId64, values[0].number);
     kept = request_keep(rq);
     if (!pgpool_query(rq->loop->pg, UPDATES_SQL, 1, texts, on_updates, kept, &e)) {
@@ -161,16 +154,11 @@ static void on_servers(void *arg, const PGresult *r, const struct err *e)
     free(rq);
 }
 
-void handle_servers(const struct request *rq)
+void handle_servers(const struct request *rq, UNUSED const struct query_value *values)
 {
-    struct query_error qe;
     struct request *kept;
     struct err e;
 
-    if (!query_parse(rq->query, NULL, 0, NULL, &qe)) {
-        reply_problem(rq, 400, qe.param, qe.detail);
-        return;
-    }
     if (rq->loop->servers && clock_mono_ms() < rq->loop->servers_until_ms) {
         reply_body(rq, &NOT_KEPT, rq->loop->servers);
         return;
@@ -183,7 +171,7 @@ void handle_servers(const struct request *rq)
 
 /* ---- /health ---- */
 
-void handle_health(const struct request *rq)
+void handle_health(const struct request *rq, UNUSED const struct query_value *values)
 {
     static const char OK[] = "{\"status\":\"ok\"}";
     struct buf b;

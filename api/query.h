@@ -7,7 +7,7 @@
  * The query string of a request against a table of the parameters that an endpoint knows. Strict:
  * a parameter that is unknown, comes twice, is out of range or is not valid UTF-8 is refused.
  */
-#define QUERY_PARAMS_MAX 4
+#define QUERY_PARAMS_MAX 8
 #define QUERY_TEXT_CHARS 64  /* as in the table characters */
 #define QUERY_TEXT_BYTES 256 /* 64 characters of 4 bytes */
 
@@ -17,6 +17,7 @@ struct query_param {
     const char *name;
     enum query_kind kind;
     int64_t min, max, fallback; /* QUERY_INT */
+    const char *help;           /* for the description of the api */
 };
 
 struct query_value {

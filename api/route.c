@@ -1,29 +1,61 @@
 #include "api/route.h"
 
 #include <event2/http_struct.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "api/board.h"
 #include "api/negotiate.h"
 #include "common/text.h"
 
-static const struct route {
-    const char *path;
-    const char *allow; /* of the methods below */
-    unsigned methods;
-    void (*handle)(const struct request *rq);
-} ROUTES[] = {
-    {"/api/ranking/top", "GET, HEAD", EVHTTP_REQ_GET | EVHTTP_REQ_HEAD, handle_top},
-    {"/api/ranking", "GET, HEAD", EVHTTP_REQ_GET | EVHTTP_REQ_HEAD, handle_page},
-    {"/api/character", "GET, HEAD", EVHTTP_REQ_GET | EVHTTP_REQ_HEAD, handle_character},
-    {"/api/updates", "GET, HEAD", EVHTTP_REQ_GET | EVHTTP_REQ_HEAD, handle_updates},
-    {"/api/servers", "GET, HEAD", EVHTTP_REQ_GET | EVHTTP_REQ_HEAD, handle_servers},
-    {"/health", "GET, HEAD", EVHTTP_REQ_GET | EVHTTP_REQ_HEAD, handle_health},
+#define TOP_MAX       1000
+#define PAGE_SIZE_MAX 200
+#define PAGE_MAX      1000000000
+#define UPDATES_MAX   100
+
+#define READ (EVHTTP_REQ_GET | EVHTTP_REQ_HEAD)
+
+#define SERVER_OPTIONAL                                                                            \
+    {                                                                                              \
+        "server", QUERY_TEXT_OPTIONAL, 0, 0, 0, "server; none or \"all\": over every server"       \
+    }
+
+/* In the order in which the handlers expect their values. */
+static const struct query_param TOP_PARAMS[] = {
+    SERVER_OPTIONAL,
+    {"limit", QUERY_INT, 1, TOP_MAX, 100, "how many places"},
 };
+static const struct query_param PAGE_PARAMS[] = {
+    SERVER_OPTIONAL,
+    {"page", QUERY_INT, 1, PAGE_MAX, 1, "page, from 1"},
+    {"page_size", QUERY_INT, 1, PAGE_SIZE_MAX, 20, "places on a page"},
+};
+static const struct query_param CHARACTER_PARAMS[] = {
+    {"server", QUERY_TEXT, 0, 0, 0, "server"},
+    {"name", QUERY_TEXT, 0, 0, 0, "the character's name"},
+};
+static const struct query_param UPDATES_PARAMS[] = {
+    {"limit", QUERY_INT, 1, UPDATES_MAX, 10, "how many characters"},
+};
+
+#define PARAMS(list) list, ARRAY_LEN(list)
+#define NO_PARAMS    NULL, 0
+
+const struct route ROUTES[] = {
+    {"/api/ranking/top", READ, handle_top, PARAMS(TOP_PARAMS), "The first places of a board."},
+    {"/api/ranking", READ, handle_page, PARAMS(PAGE_PARAMS), "A board by pages."},
+    {"/api/character", READ, handle_character, PARAMS(CHARACTER_PARAMS),
+     "One character, as stored."},
+    {"/api/updates", READ, handle_updates, PARAMS(UPDATES_PARAMS),
+     "Characters whose data changed last."},
+    {"/api/servers", READ, handle_servers, NO_PARAMS, "The servers."},
+    {"/health", READ, handle_health, NO_PARAMS, "Whether the service answers at all."},
+};
+const size_t ROUTE_COUNT = ARRAY_LEN(ROUTES);
 
 static const struct route *find_route(const char *path)
 {
-    for (size_t i = 0; i < ARRAY_LEN(ROUTES); i++) {
+    for (size_t i = 0; i < ROUTE_COUNT; i++) {
         if (strcmp(ROUTES[i].path, path) == 0) {
             return &ROUTES[i];
         }
@@ -64,16 +96,38 @@ static bool refuse_protocol(const struct request *rq)
     return false;
 }
 
+static void refuse_method(const struct request *rq, unsigned methods)
+{
+    static const struct {
+        unsigned method;
+        const char *name;
+    } NAMES[] = {{EVHTTP_REQ_GET, "GET"}, {EVHTTP_REQ_HEAD, "HEAD"}, {EVHTTP_REQ_POST, "POST"}};
+    char allow[64] = "";
+
+    for (size_t i = 0; i < ARRAY_LEN(NAMES); i++) {
+        if (methods & NAMES[i].method) {
+            size_t len = strlen(allow);
+
+            snprintf(allow + len, sizeof allow - len, "%s%s", len ? ", " : "", NAMES[i].name);
+        }
+    }
+    reply_not_allowed(rq, allow);
+}
+
 static void dispatch(const struct request *rq, const char *path)
 {
     const struct route *r = path ? find_route(path) : NULL;
+    struct query_value values[QUERY_PARAMS_MAX];
+    struct query_error e;
 
     if (!r) {
         reply_problem(rq, 404, NULL, "There is nothing at this address.");
     } else if (!(r->methods & rq->http->type)) {
-        reply_not_allowed(rq, r->allow);
+        refuse_method(rq, r->methods);
+    } else if (!query_parse(rq->query, r->params, r->param_count, values, &e)) {
+        reply_problem(rq, 400, e.param, e.detail);
     } else {
-        r->handle(rq);
+        r->handle(rq, values);
     }
 }
 

@@ -1,17 +1,36 @@
 #ifndef API_ROUTE_H
 #define API_ROUTE_H
 
+#include "api/query.h"
 #include "api/request.h"
+
+/*
+ * Every address is a row of one table: the request is checked against it before its handler is
+ * called, and the description of the api is made from it.
+ */
+/* values[i] belongs to params[i] of the row; they are gone when the handler returns. */
+typedef void (*handler_fn)(const struct request *rq, const struct query_value *values);
+
+struct route {
+    const char *path;
+    unsigned methods; /* EVHTTP_REQ_*, combined */
+    handler_fn handle;
+    const struct query_param *params;
+    size_t param_count;
+    const char *summary; /* one sentence for people */
+};
+extern const struct route ROUTES[];
+extern const size_t ROUTE_COUNT;
 
 /* evhttp's callback for every well-formed request; arg is the struct loop. */
 void route_request(struct evhttp_request *http, void *arg);
 
 /* The handlers; each answers now or, with a request_keep(), in a later turn. */
-void handle_top(const struct request *rq);
-void handle_page(const struct request *rq);
-void handle_character(const struct request *rq);
-void handle_updates(const struct request *rq);
-void handle_servers(const struct request *rq);
-void handle_health(const struct request *rq);
+void handle_top(const struct request *rq, const struct query_value *values);
+void handle_page(const struct request *rq, const struct query_value *values);
+void handle_character(const struct request *rq, const struct query_value *values);
+void handle_updates(const struct request *rq, const struct query_value *values);
+void handle_servers(const struct request *rq, const struct query_value *values);
+void handle_health(const struct request *rq, const struct query_value *values);
 
 #endif

@@ -12,9 +12,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct query_param PARAMS[] = {
-        {"server", QUERY_TEXT_OPTIONAL, 0, 0, 0},
-        {"name", QUERY_TEXT, 0, 0, 0},
-        {"limit", QUERY_INT, 1, 1000, 100},
+        {"server", QUERY_TEXT_OPTIONAL, 0, 0, 0, ""},
+        {"name", QUERY_TEXT, 0, 0, 0, ""},
+        {"limit", QUERY_INT, 1, 1000, 100, ""},
     };
     struct query_value values[ARRAY_LEN(PARAMS)];
     struct query_error e;

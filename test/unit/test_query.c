@@ -13,9 +13,9 @@
 #include "api/query.h"
 
 static const struct query_param PARAMS[] = {
-    {"server", QUERY_TEXT_OPTIONAL, 0, 0, 0},
-    {"name", QUERY_TEXT, 0, 0, 0},
-    {"limit", QUERY_INT, 1, 100, 10},
+    {"server", QUERY_TEXT_OPTIONAL, 0, 0, 0, ""},
+    {"name", QUERY_TEXT, 0, 0, 0, ""},
+    {"limit", QUERY_INT, 1, 100, 10, ""},
 };
 
 static struct query_value values[ARRAY_LEN(PARAMS)];
