@@ -1,12 +1,17 @@
 #include <getopt.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 #include "common/broker.h"
+#include "common/crash.h"
+#include "common/envfile.h"
+#include "common/host.h"
 #include "common/log.h"
+#include "common/rds.h"
 #include "common/text.h"
 #include "worker/child.h"
+#include "worker/reload.h"
 #include "worker/run_once.h"
 #include "worker/supervisor.h"
 
@@ -16,6 +21,8 @@ enum mode { MODE_SUPERVISE, MODE_CHILD, MODE_RUN, MODE_CHECK_CONFIG, MODE_HEALTH
 
 struct options {
     enum mode mode;
+    const char *env_file;
+    const char *concurrency;
     const char *run; /* task to run once, in the foreground */
     const char *id;
     int64_t slot_unix_s;
@@ -24,9 +31,13 @@ struct options {
 
 static void print_help(FILE *out)
 {
-    fputs("Usage: aion2-worker [--healthcheck | --check-config | --run TASK [--id ID] [--slot "
-          "UNIX]]\n\n"
+    fputs("Usage: aion2-worker [--env-file FILE] [--concurrency N]\n"
+          "       aion2-worker [--env-file FILE] --healthcheck | --check-config\n"
+          "       aion2-worker [--env-file FILE] --run TASK [--id ID] [--slot UNIX]\n\n"
           "Takes task messages from a Redis list and runs them in child processes.\n\n"
+          "  --env-file FILE read settings from it, NAME=value lines; they win over the\n"
+          "                  environment. SIGHUP reads it again\n"
+          "  --concurrency N child processes (WORKER_CONCURRENCY)\n"
           "  --healthcheck   exit 0 when this worker (by its name) has a heartbeat in Redis\n"
           "  --check-config  print the settings in effect\n"
           "  --run TASK      run one task here and now, without Redis, and print its result\n"
@@ -38,7 +49,8 @@ static void print_help(FILE *out)
           "  redis-cli LPUSH celery '{\"task\":\"app.worker.calculate_power_and_rank_batch\"}'\n"
           "  aion2-worker --run app.worker.calculate_power_and_rank_batch\n\n"
           "SIGTERM or SIGINT: take nothing more, give running tasks SHUTDOWN_GRACE seconds, put\n"
-          "back what is left, exit 0. A second one: at once.\n\n",
+          "back what is left, exit 0. A second one, or SIGQUIT: at once. SIGHUP: the same, but\n"
+          "start anew in place of exiting, with the settings as they are then.\n\n",
           out);
     conf_print_help(SETTINGS_ITEMS, SETTINGS_COUNT, out);
     fputs("\nExit codes: 0 done, 1 failed, 64 wrong usage or setting, 78 the database is of\n"
@@ -61,6 +73,8 @@ static int parse_options(int argc, char **argv, struct options *o)
     static const struct option LONG[] = {{"run", required_argument, NULL, 'r'},
                                          {"id", required_argument, NULL, 'i'},
                                          {"slot", required_argument, NULL, 's'},
+                                         {"env-file", required_argument, NULL, 'e'},
+                                         {"concurrency", required_argument, NULL, 'n'},
                                          {"child", required_argument, NULL, 'C'},
                                          {"check-config", no_argument, NULL, 'c'},
                                          {"healthcheck", no_argument, NULL, 'H'},
@@ -82,6 +96,12 @@ static int parse_options(int argc, char **argv, struct options *o)
             if (!parse_number("--slot", optarg, INT64_C(253402300799), &o->slot_unix_s)) {
                 return EXIT_USAGE;
             }
+            break;
+        case 'e':
+            o->env_file = optarg;
+            break;
+        case 'n':
+            o->concurrency = optarg;
             break;
         case 'C': /* for the supervisor only, so not in the help */
             o->mode = MODE_CHILD;
@@ -112,11 +132,19 @@ static int parse_options(int argc, char **argv, struct options *o)
     return -1;
 }
 
+static const char *default_name(void)
+{
+    static char name[HOST_NAME_SIZE + 8];
+    char host[HOST_NAME_SIZE];
+
+    snprintf(name, sizeof name, "aion2@%s", host_name(host));
+    return name;
+}
+
 /* What the table cannot say. */
 static bool settings_make_sense(struct settings *s, struct err *e)
 {
-    static char name[300];
-    char host[256] = "localhost";
+    struct rds_addr redis;
     size_t queue_len = strlen(s->task_queue);
 
     if (queue_len == 0 || queue_len > BROKER_QUEUE_MAX ||
@@ -129,11 +157,21 @@ static bool settings_make_sense(struct settings *s, struct err *e)
         return err_set(e, ERR_PERMANENT, "ConfigError", "WORKER_NAME: not UTF-8");
     }
     if (s->worker_name[0] == '\0') {
-        gethostname(host, sizeof host - 1);
-        snprintf(name, sizeof name, "aion2@%s", host);
-        s->worker_name = name;
+        s->worker_name = default_name();
     }
-    return true;
+    return rds_parse_url(s->redis_url, &redis, e);
+}
+
+/* File, then command line: what comes later wins. */
+static bool load_settings(const struct options *o, struct settings *s, struct err *e)
+{
+    if (o->env_file && !envfile_load(o->env_file, e)) {
+        return false;
+    }
+    if (o->concurrency && setenv("WORKER_CONCURRENCY", o->concurrency, 1) != 0) {
+        return err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory");
+    }
+    return conf_load(SETTINGS_ITEMS, SETTINGS_COUNT, s, e) && settings_make_sense(s, e);
 }
 
 static int run_mode(const struct options *o, const struct settings *s)
@@ -165,11 +203,18 @@ int main(int argc, char **argv)
     if (code >= 0) {
         return code;
     }
-    if (!conf_load(SETTINGS_ITEMS, SETTINGS_COUNT, &s, &e) || !settings_make_sense(&s, &e)) {
+    if (o.mode == MODE_SUPERVISE) {
+        reload_hold_signal(true); /* until there is somebody to heed it */
+        reload_remember(argv);
+    }
+    if (!load_settings(&o, &s, &e)) {
         fprintf(stderr, "aion2-worker: %s\n", e.text);
         return EXIT_USAGE;
     }
     log_level_parse(s.log_level, &level);
     log_init("worker", level);
+    if (s.test_tasks) {
+        crash_init();
+    }
     return run_mode(&o, &s);
 }

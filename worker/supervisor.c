@@ -14,6 +14,7 @@
 #include "common/pg.h"
 #include "common/schema.h"
 #include "worker/consumer.h"
+#include "worker/reload.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 64, EXIT_CONFIG = 78 };
 
@@ -23,8 +24,12 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 64, EXIT_CONFIG = 78 };
 
 struct supervisor {
     struct consumer *consumer;
+    struct reload *reload;
     bool stopping;
+    bool reloading; /* it stops, and starts anew */
 };
+
+/* ---- signals; operations.md has the table ---- */
 
 static void on_stop_signal(UNUSED evutil_socket_t sig, UNUSED short what, void *arg)
 {
@@ -36,7 +41,65 @@ static void on_stop_signal(UNUSED evutil_socket_t sig, UNUSED short what, void *
         return;
     }
     s->stopping = true;
-    consumer_stop(s->consumer);
+    if (!s->reloading) {
+        consumer_stop(s->consumer);
+    }
+    s->reloading = false;
+}
+
+static void on_quit_signal(UNUSED evutil_socket_t sig, UNUSED short what, void *arg)
+{
+    struct supervisor *s = arg;
+
+    log_warn("worker.stopping_now", "reason=SIGQUIT");
+    s->stopping = true;
+    s->reloading = false;
+    consumer_stop_now(s->consumer);
+}
+
+static void on_reload_signal(UNUSED evutil_socket_t sig, UNUSED short what, void *arg)
+{
+    struct supervisor *s = arg;
+
+    if (!s->stopping && !s->reloading) {
+        reload_request(s->reload); /* while reloading: the new program reads everything anyway */
+    }
+}
+
+static void on_reload_accepted(void *arg)
+{
+    struct supervisor *s = arg;
+
+    if (!s->stopping && !s->reloading) {
+        s->reloading = true;
+        consumer_stop(s->consumer);
+    }
+}
+
+static const struct {
+    int number;
+    event_callback_fn fn;
+} SIGNALS[] = {
+    {SIGTERM, on_stop_signal},
+    {SIGINT, on_stop_signal},
+    {SIGQUIT, on_quit_signal},
+    {SIGHUP, on_reload_signal},
+};
+
+/* Before and after the loop: nothing is held, so there is nothing to do but to go. */
+static void leave_at_once(UNUSED int sig)
+{
+    _exit(EXIT_OK);
+}
+
+static void handle_signals_simply(void)
+{
+    struct sigaction leave = {.sa_handler = leave_at_once};
+
+    signal(SIGPIPE, SIG_IGN);
+    sigaction(SIGTERM, &leave, NULL);
+    sigaction(SIGINT, &leave, NULL);
+    sigaction(SIGQUIT, &leave, NULL);
 }
 
 /* ---- the database, looked at once ---- */
@@ -91,44 +154,63 @@ static bool schema_allows_start(const struct settings *s)
 
 /* ---- the loop ---- */
 
-static void run_loop(struct event_base *base, const struct settings *s,
+/* Runs until it is told to stop. True: to start anew. */
+static bool run_loop(struct event_base *base, const struct settings *s,
                      const struct rds_addr *redis)
 {
     struct supervisor sup = {0};
     struct consumer_config cf = {.base = base, .settings = s, .redis = redis};
-    struct event *term = evsignal_new(base, SIGTERM, on_stop_signal, &sup);
-    struct event *interrupt = evsignal_new(base, SIGINT, on_stop_signal, &sup);
+    struct reload_config reload = {.base = base, .on_accepted = on_reload_accepted, .ctx = &sup};
+    struct event *events[ARRAY_LEN(SIGNALS)];
 
-    MUST(term && interrupt && event_add(term, NULL) == 0 && event_add(interrupt, NULL) == 0);
     sup.consumer = consumer_new(&cf);
+    sup.reload = reload_new(&reload);
+    for (size_t i = 0; i < ARRAY_LEN(SIGNALS); i++) {
+        events[i] = evsignal_new(base, SIGNALS[i].number, SIGNALS[i].fn, &sup);
+        MUST(events[i] && event_add(events[i], NULL) == 0);
+    }
+    reload_hold_signal(false);
     event_base_dispatch(base);
+    reload_hold_signal(true);
+    for (size_t i = 0; i < ARRAY_LEN(SIGNALS); i++) {
+        event_free(events[i]);
+    }
+    reload_free(sup.reload);
     consumer_free(sup.consumer);
-    event_free(term);
-    event_free(interrupt);
+    return sup.reloading;
+}
+
+static bool run_once_through(const struct settings *s, const struct rds_addr *redis)
+{
+    struct event_base *base = event_base_new();
+    bool again;
+
+    MUST(base);
+    log_info("worker.starting", "name=%s queue=%s concurrency=%" PRId64 " version=%s",
+             LOGQ(s->worker_name), LOGQ(s->task_queue), s->concurrency, AION2RANK_VERSION);
+    again = run_loop(base, s, redis);
+    event_base_free(base);
+    log_info("worker.stopped", "name=%s", LOGQ(s->worker_name));
+    return again;
 }
 
 int supervisor_main(const struct settings *s)
 {
     struct rds_addr redis;
-    struct event_base *base;
     struct err e;
 
     if (!rds_parse_url(s->redis_url, &redis, &e)) {
         fprintf(stderr, "aion2-worker: %s\n", e.text);
         return EXIT_USAGE;
     }
+    handle_signals_simply();
     if (!schema_allows_start(s)) {
         return EXIT_CONFIG;
     }
-    signal(SIGPIPE, SIG_IGN);
     srandom((unsigned)getpid() ^ (unsigned)time(NULL)); /* jitter only */
-    base = event_base_new();
-    MUST(base);
-    log_info("worker.starting", "name=%s queue=%s concurrency=%" PRId64 " version=%s",
-             LOGQ(s->worker_name), LOGQ(s->task_queue), s->concurrency, AION2RANK_VERSION);
-    run_loop(base, s, &redis);
-    event_base_free(base);
-    log_info("worker.stopped", "name=%s", LOGQ(s->worker_name));
+    while (run_once_through(s, &redis)) {
+        reload_exec(); /* or, if that fails, once more with what we have */
+    }
     return EXIT_OK;
 }
 

@@ -3,7 +3,10 @@
 
 #include "worker/settings.h"
 
-/* Runs the worker until SIGTERM or SIGINT (a second one: at once). Returns the exit code. */
+/*
+ * Runs the worker until SIGTERM or SIGINT (a second one, or SIGQUIT: at once). SIGHUP must be held
+ * (reload.h) when it is called. Returns the exit code.
+ */
 int supervisor_main(const struct settings *s);
 
 /* 0 when a worker of this name has a heartbeat in Redis, 1 (and a line on stderr) otherwise. */

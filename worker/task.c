@@ -10,11 +10,18 @@
 
 static const struct task TASKS[] = {
     {TASK_BATCH, batch_task, .after = batch_after, .max_retries = 3, .soft_limit_s = 3300,
-     .hard_limit_s = 3600, .singleton = false},
+     .hard_limit_s = 3600},
 };
 
 static const struct task TEST_TASKS[] = {
     {"test.add", test_task_add, .max_retries = 3, .hard_limit_s = 60},
+    {"test.sum", test_task_sum, .max_retries = 3, .hard_limit_s = 60},
+    {"test.echo", test_task_echo, .max_retries = 3, .hard_limit_s = 60},
+    {"test.limited", test_task_sleep, .max_retries = 3, .soft_limit_s = 1, .hard_limit_s = 60},
+    {"test.stubborn", test_task_stubborn, .max_retries = 3, .soft_limit_s = 1, .hard_limit_s = 3},
+    {"test.leak", test_task_leak, .max_retries = 3, .hard_limit_s = 60},
+    {"test.single", test_task_sleep, .max_retries = 3, .hard_limit_s = 60, .singleton = true},
+    {"test.tracked", test_task_sleep, .max_retries = 3, .hard_limit_s = 60, .track_started = true},
     {"test.sleep", test_task_sleep, .max_retries = 3, .hard_limit_s = 600},
     {"test.fail", test_task_fail, .max_retries = 3, .hard_limit_s = 60},
     {"test.noop", test_task_noop, .max_retries = 3, .hard_limit_s = 60},

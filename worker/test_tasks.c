@@ -1,6 +1,5 @@
 #include "worker/test_tasks.h"
 
-#include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
@@ -8,7 +7,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "common/clock.h"
 #include "common/json.h"
+#include "common/mem.h"
 
 cJSON *test_task_add(const struct task_request *req, struct err *e)
 {
@@ -26,15 +27,78 @@ cJSON *test_task_add(const struct task_request *req, struct err *e)
     return cJSON_CreateNumber(sum);
 }
 
-cJSON *test_task_sleep(const struct task_request *req, UNUSED struct err *e)
+cJSON *test_task_sum(const struct task_request *req, struct err *e)
+{
+    struct task_request of_list = *req;
+    const cJSON *first = cJSON_GetArrayItem(req->args, 0);
+
+    if (cJSON_IsArray(first) && cJSON_GetArraySize(req->args) == 1) {
+        of_list.args = first;
+    }
+    return test_task_add(&of_list, e);
+}
+
+cJSON *test_task_echo(const struct task_request *req, UNUSED struct err *e)
+{
+    cJSON *both = cJSON_CreateObject();
+
+    cJSON_AddItemToObject(both, "args", cJSON_Duplicate(req->args, true));
+    cJSON_AddItemToObject(both, "kwargs", cJSON_Duplicate(req->kwargs, true));
+    return both;
+}
+
+static double seconds_asked(const struct task_request *req)
 {
     const cJSON *v = cJSON_GetArrayItem(req->args, 0);
-    double seconds = cJSON_IsNumber(v) && v->valuedouble > 0 ? v->valuedouble : 0;
-    struct timespec left = {(time_t)seconds, (long)((seconds - (double)(time_t)seconds) * 1e9)};
 
-    while (nanosleep(&left, &left) != 0 && errno == EINTR) {
+    return cJSON_IsNumber(v) && v->valuedouble > 0 ? v->valuedouble : 0;
+}
+
+static void nap_ms(int64_t ms)
+{
+    nanosleep(&(struct timespec){ms / 1000, ms % 1000 * 1000000}, NULL);
+}
+
+cJSON *test_task_sleep(const struct task_request *req, struct err *e)
+{
+    int64_t end_ms = clock_mono_ms() + (int64_t)(seconds_asked(req) * 1000);
+    int64_t left_ms;
+
+    while ((left_ms = end_ms - clock_mono_ms()) > 0) {
+        if (task_cancelled(req, e)) {
+            return NULL;
+        }
+        nap_ms(left_ms < TASK_WAIT_MS ? left_ms : TASK_WAIT_MS);
     }
     return cJSON_CreateString("slept");
+}
+
+cJSON *test_task_stubborn(const struct task_request *req, UNUSED struct err *e)
+{
+    int64_t end_ms = clock_mono_ms() + (int64_t)(seconds_asked(req) * 1000);
+
+    while (clock_mono_ms() < end_ms) {
+        nap_ms(10);
+    }
+    return cJSON_CreateString("slept");
+}
+
+cJSON *test_task_leak(const struct task_request *req, struct err *e)
+{
+    static struct leak {
+        struct leak *next;
+    } * leaked; /* reachable, so that it is no finding of the tools that look for leaks */
+    size_t size = (size_t)seconds_asked(req) + sizeof(struct leak);
+    struct leak *more = size < 256 * MIB ? mem_try_array(size, 1) : NULL;
+
+    if (!more) {
+        err_set(e, ERR_PERMANENT, "ValueError", "args: a number of bytes expected");
+        return NULL;
+    }
+    memset(more, 1, size);
+    more->next = leaked;
+    leaked = more;
+    return cJSON_CreateNumber((double)size);
 }
 
 cJSON *test_task_fail(const struct task_request *req, struct err *e)
@@ -88,8 +152,16 @@ cJSON *test_task_append(const struct task_request *req, struct err *e)
     return cJSON_CreateString(text);
 }
 
-cJSON *test_task_crash(UNUSED const struct task_request *req, UNUSED struct err *e)
+cJSON *test_task_crash(const struct task_request *req, UNUSED struct err *e)
 {
-    kill(getpid(), SIGKILL);
-    return NULL;
+    int64_t signum = SIGKILL;
+    const cJSON *line;
+
+    json_get_i64(req->kwargs, "signal", 1, 64, &signum);
+    cJSON_ArrayForEach(line, json_get_arr(req->kwargs, "lines"))
+    {
+        fprintf(stderr, "%s\n", cJSON_IsString(line) ? line->valuestring : "?");
+    }
+    raise((int)signum);
+    return cJSON_CreateString("survived");
 }

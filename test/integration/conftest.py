@@ -124,7 +124,7 @@ def spawn(request, tmp_path):
 
     def start(program, env=None, args=(), log_may_hold=None):
         """log_may_hold: a text that makes a forbidden line acceptable in this test."""
-        log = Path(tmp_path) / f"{len(programs)}-{program}.log"
+        log = Path(tmp_path) / f"{len(programs)}-{Path(program).name}.log"
         programs.append(harness.Program(program, args, env, log))
         programs[-1].log_may_hold = log_may_hold
         return programs[-1]

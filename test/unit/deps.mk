@@ -20,3 +20,4 @@ TEST_DEPS_cache := api/cache.o api/body.o
 TEST_DEPS_envelope := test/unit/wire_data.o
 TEST_DEPS_pidbox := test/unit/wire_data.o
 TEST_DEPS_turn  := worker/turn.o
+TEST_DEPS_pool := $(TEST_DEPS_job)

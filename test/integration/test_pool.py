@@ -1,0 +1,251 @@
+"""The worker's children and its signals: limits, recycling, stopped children, SIGQUIT, SIGHUP."""
+
+import os
+import random
+import shutil
+import signal
+import time
+from pathlib import Path
+
+import pytest
+
+from harness import bin_dir, children_of, wait_for
+from jobs import Jobs, worker_env
+
+
+@pytest.fixture
+def jobs(redis_server):
+    return Jobs(redis_server)
+
+
+@pytest.fixture
+def start(spawn, redis_server):
+    """start(NAME=value...): a worker with test tasks that has registered itself."""
+
+    def start_worker(*args, program="aion2-worker", **env):
+        w = spawn(program, env=worker_env(redis_server, **env), args=args)
+        w.wait_log("event=worker.registered")
+        return w
+
+    return start_worker
+
+
+def child_that_runs(worker, task_id):
+    """Waits until a child runs it; its pid."""
+
+    def pid():
+        for line in worker.log().splitlines():
+            if "event=task.started" in line and f'id="{task_id}"' in line:
+                return int(line.split(" child=")[1].split()[0])
+        return worker.must_run()
+
+    return wait_for(pid, what=f"the start of {task_id}")
+
+
+# ------------------------------------------------------------------------------------ limits
+
+
+def test_soft_limit_asks_the_task_to_stop(start, jobs):
+    w = start(WORKER_CONCURRENCY="1")
+    doc = jobs.ended(jobs.push("test.limited", 30))
+    assert doc["status"] == "FAILURE"
+    assert "SoftTimeLimitExceeded" in str(doc["result"])
+    assert "event=child.died" not in w.log()
+    jobs.quiet()
+
+
+def test_hard_limit_ends_what_does_not_listen(start, jobs):
+    w = start(WORKER_CONCURRENCY="1")
+    doc = jobs.ended(jobs.push("test.stubborn", 30))
+    assert doc["result"]["exc_type"] == "TimeLimitExceeded"
+    assert w.log().count("event=child.soft_limit") == 1
+    assert jobs.ended(jobs.push("test.add", 1))["result"] == 1
+    jobs.quiet()
+
+
+# ------------------------------------------------------------------------------------ children
+
+
+def test_children_are_replaced_after_so_many_tasks(start, jobs):
+    w = start(WORKER_CONCURRENCY="2", WORKER_MAX_TASKS_PER_CHILD="4")
+    before = set(children_of(w.pid))
+    for task_id in [jobs.push("test.noop") for _ in range(40)]:
+        jobs.ended(task_id)
+    jobs.quiet()
+    wait_for(lambda: not before & set(children_of(w.pid)), what="other children")
+    assert "event=child.died" not in w.log()  # they went by themselves
+
+
+def test_children_that_have_grown_are_replaced(start, jobs):
+    w = start(WORKER_CONCURRENCY="1", WORKER_MAX_MEMORY_PER_CHILD=str(150 << 20))
+    (before,) = children_of(w.pid)
+    for _ in range(4):
+        jobs.ended(jobs.push("test.leak", 50_000_000))
+    wait_for(lambda: children_of(w.pid) not in ([before], []), what="another child")
+    assert "event=child.worn_out" in w.log()
+    jobs.quiet()
+
+
+def test_a_stopped_child_that_goes_on_loses_nothing(start, jobs):
+    w = start(WORKER_CONCURRENCY="1")
+    task_id = jobs.push("test.sleep", 0.5)
+    pid = child_that_runs(w, task_id)
+    os.kill(pid, signal.SIGSTOP)
+    w.wait_log(f"event=child.stopped child={pid}")
+    os.kill(pid, signal.SIGCONT)
+    w.wait_log(f"event=child.continued child={pid}")
+    assert jobs.ended(task_id)["status"] == "SUCCESS"
+    jobs.quiet()
+    assert jobs.counter("requeued") == 0
+
+
+def test_a_child_that_stays_stopped_is_given_up(start, jobs):
+    w = start(WORKER_CONCURRENCY="2", STOPPED_CHILD_SECONDS="1")
+    task_id = jobs.push("test.sleep", 2)
+    pid = child_that_runs(w, task_id)
+    time.sleep(0.1)  # it has begun by its own account, too
+    os.kill(pid, signal.SIGSTOP)
+    assert jobs.ended(jobs.push("test.add", 1))["result"] == 1  # the other child works
+    w.wait_log(f"event=child.stopped_too_long child={pid}")
+    assert jobs.ended(task_id)["status"] == "SUCCESS"
+    jobs.quiet()
+    assert jobs.counter("requeued") == 1
+
+
+def test_what_children_write_is_logged_line_by_line(start, jobs):
+    w = start(WORKER_CONCURRENCY="1")
+    task_id = jobs.push("test.crash", kwargs={"signal": 6, "lines": ["first", 'a "quoted" one']})
+    assert jobs.ended(task_id)["result"]["exc_type"] == "WorkerLostError"
+    said = [line for line in w.log().splitlines() if "event=child.said" in line]
+    assert len(said) == 4 and all(" child=" in line for line in said)
+    assert 'line="first"' in said[0] and 'line="a \\"quoted\\" one"' in said[1]
+
+
+def test_children_killed_at_random_lose_nothing(start, jobs):
+    w = start(WORKER_CONCURRENCY="4")
+    ids = [jobs.push("test.sleep", 0.02) for _ in range(150)]
+    dice = random.Random(7)
+    for _ in range(6):
+        wait_for(lambda: len(children_of(w.pid)) == 4, what="four children")
+        os.kill(dice.choice(children_of(w.pid)), signal.SIGKILL)
+        time.sleep(dice.uniform(0.02, 0.1))
+    lost_twice = [i for i in ids if jobs.ended(i)["status"] != "SUCCESS"]
+    jobs.quiet()
+    assert len(lost_twice) <= 3  # each took two of the six deaths
+
+
+def test_256_children_start_and_stop(start, jobs):
+    w = start("--concurrency", "256")
+    wait_for(lambda: len(children_of(w.pid)) == 256, 60, "256 children")
+    for task_id in [jobs.push("test.noop") for _ in range(300)]:
+        jobs.ended(task_id, timeout=60)
+    assert w.stop() == 0
+    jobs.quiet()
+
+
+# ------------------------------------------------------------------------------------ SIGQUIT
+
+
+def test_sigquit_puts_everything_back_at_once(start, jobs):
+    w = start(WORKER_CONCURRENCY="2", SHUTDOWN_GRACE="60")
+    ids = [jobs.push("test.sleep", 60) for _ in range(4)]
+    child_that_runs(w, ids[0])
+    child_that_runs(w, ids[1])
+    w.signal(signal.SIGQUIT)
+    assert w.wait(10) == 0
+    assert children_of(os.getpid()).count(w.pid) == 0
+    assert jobs.waiting() == 4 and jobs.held_count() == 0 and jobs.balance() == 0
+
+
+# ------------------------------------------------------------------------------------ SIGHUP
+
+
+def reload(worker):
+    """SIGHUP, and until it has registered again; it must stay the same process."""
+    times = worker.log().count("event=worker.registered")
+    worker.signal(signal.SIGHUP)
+    wait_for(
+        lambda: worker.log().count("event=worker.registered") > times or worker.must_run(),
+        what="the new start",
+    )
+
+
+def test_sighup_reads_the_settings_again(start, jobs, tmp_path):
+    settings = tmp_path / "settings"
+    settings.write_text("# ours\nTASK_QUEUE=one\nWORKER_CONCURRENCY=3\n")
+    w = start("--env-file", settings, TASK_QUEUE="ignored")
+    first = jobs.push("test.sleep", 1, queue="one")
+    child_that_runs(w, first)
+    settings.write_text("TASK_QUEUE='two'\n")
+    reload(w)
+    assert jobs.document(first)["status"] == "SUCCESS"  # it ended before
+    assert jobs.ended(jobs.push("test.add", 2, queue="two"))["result"] == 2
+    assert len(children_of(w.pid)) == 2  # the default again
+    settings.write_text("")
+    reload(w)
+    assert jobs.ended(jobs.push("test.add", 3, queue="ignored"))["result"] == 3
+    assert jobs.counter("requeued") == 0 and jobs.balance() == 0
+    assert w.stop() == 0
+
+
+@pytest.mark.parametrize("bad", ["WORKER_CONCURRENCY=many\n", "what\n", "REDIS_URL=http://x\n"])
+def test_settings_that_are_wrong_are_refused(start, jobs, tmp_path, bad):
+    settings = tmp_path / "settings"
+    settings.write_text("TASK_QUEUE=one\n")
+    w = start("--env-file", settings)
+    before = children_of(w.pid)
+    settings.write_text("TASK_QUEUE=two\n" + bad)
+    w.signal(signal.SIGHUP)
+    w.wait_log("event=settings.refused")
+    assert jobs.ended(jobs.push("test.add", 1, queue="one"))["result"] == 1
+    assert children_of(w.pid) == before
+    settings.unlink()
+    w.signal(signal.SIGHUP)
+    wait_for(lambda: w.log().count("event=settings.refused") == 2, what="the second refusal")
+    assert w.stop() == 0
+
+
+def test_sighup_takes_a_program_that_was_replaced(start, jobs, tmp_path):
+    program = tmp_path / "worker"
+    shutil.copy(bin_dir() / "aion2-worker", program)
+    w = start(program=str(program))
+    shutil.copy(program, tmp_path / "new")
+    os.rename(tmp_path / "new", program)
+    assert os.readlink(f"/proc/{w.pid}/exe").endswith("(deleted)")
+    reload(w)
+    assert os.readlink(f"/proc/{w.pid}/exe") == str(program)
+    program.unlink()
+    w.signal(signal.SIGHUP)
+    w.wait_log("event=settings.refused")
+    assert jobs.ended(jobs.push("test.add", 1))["result"] == 1
+
+
+def test_sighup_again_and_again_loses_nothing(start, jobs, tmp_path):
+    """Every task leaves a line in a file: none may be missing, none there twice."""
+    trace = tmp_path / "trace"
+    w = start(WORKER_CONCURRENCY="3")
+    ids = []
+    for round_ in range(12):
+        for i in range(40):
+            ids.append(jobs.push("test.append", str(trace), f"{round_}.{i}"))
+            ids.append(jobs.push("test.sleep", 0.005))
+        reload(w)
+        w.signal(signal.SIGHUP)
+        w.signal(signal.SIGHUP)
+    for task_id in ids:
+        assert jobs.ended(task_id, timeout=60)["status"] == "SUCCESS"
+    jobs.quiet()
+    assert w.stop() == 0
+    lines = Path(trace).read_text().split()
+    assert sorted(lines) == sorted(f"{r}.{i}" for r in range(12) for i in range(40))
+
+
+def test_sigterm_while_reloading_stops(start, jobs):
+    w = start(WORKER_CONCURRENCY="1")
+    task_id = jobs.push("test.sleep", 1)
+    child_that_runs(w, task_id)
+    w.signal(signal.SIGHUP)
+    w.wait_log("event=worker.stopping")
+    assert w.stop() == 0
+    assert jobs.document(task_id)["status"] == "SUCCESS"
+    assert w.log().count("event=worker.starting") == 1
