@@ -1,327 +1,260 @@
 #include "common/broker_lua.h"
+#include "common/broker_lua_parts.h"
+
+/* A worker's life and its taking; broker_lua_end.c has what ends a hold. */
 
 /*
- * Counters are changed only in the step in which a hold begins or ends, so at any moment
- *   taken = done + retried + delayed + requeued + recovered + quarantined + held now.
- *
- * Redis does not undo what a script did before it failed. So a message is written to where it goes
- * before it is removed from where it was: a key that holds something else, or a Redis without
- * memory, fails the step before anything is lost. take, and finish without a dead letter, begin by
- * removing, which a full Redis allows and which makes room; nothing after that can fail.
+ * upgrade(counters, ...): fields that a database from before them does not have begin with what
+ * makes the sums right.
  */
-
-/*
- * What is known of deaths is forgotten a week after the last one: another's worker may have
- * finished the message, and says nothing.
- */
-#define FORGET_S "604800"
-
-/* count(counters, field, n): never a reason to fail. */
-#define LUA_COUNT                                                                                  \
-    "local function count(counters, field, n)\n"                                                   \
-    "  redis.pcall('HINCRBY', counters, field, n)\n"                                               \
+#define LUA_UPGRADE                                                                                            \
+    "local function upgrade(counters, field, plus, minus, left)\n"                                             \
+    "  if redis.pcall('HEXISTS', counters, field) ~= 0 then return end\n"                                      \
+    "  local n = -left\n"                                                                                      \
+    "  for _, name in ipairs(plus) do n = n + (tonumber(redis.call('HGET', counters, name) or 0) or 0) end\n"  \
+    "  for _, name in ipairs(minus) do n = n - (tonumber(redis.call('HGET', counters, name) or 0) or 0) end\n" \
+    "  redis.call('HSET', counters, field, string.format('%.0f', n))\n"                                        \
+    "end\n"                                                                                                    \
+    "local function size(command, key)\n"                                                                      \
+    "  local n = redis.pcall(command, key)\n"                                                                  \
+    "  return type(n) == 'number' and n or 0\n"                                                                \
     "end\n"
 
-/*
- * push_bounded(list, entry, max, max_bytes): newest first; the oldest go. Small entries are bounded
- * by their number, and only a large one is worth the walk over the list's nodes for its size.
- */
-#define LUA_PUSH_BOUNDED                                                                           \
-    "local function push_bounded(list, entry, max, max_bytes)\n"                                   \
-    "  redis.call('LPUSH', list, entry)\n"                                                         \
-    "  redis.call('LTRIM', list, 0, max - 1)\n"                                                    \
-    "  if #entry > 4096 then\n"                                                                    \
-    "    local bytes = redis.call('MEMORY', 'USAGE', list, 'SAMPLES', 0)\n"                        \
-    "    while bytes > tonumber(max_bytes) and redis.call('LLEN', list) > 1 do\n"                  \
-    "      bytes = bytes - #redis.call('RPOP', list)\n"                                            \
-    "    end\n"                                                                                    \
-    "  end\n"                                                                                      \
-    "end\n"
-
-#define LUA_NOW_MS                                                                                 \
-    "local function now_ms()\n"                                                                    \
-    "  local t = redis.call('TIME')\n"                                                             \
-    "  return t[1] * 1000 + math.floor(t[2] / 1000)\n"                                             \
-    "end\n"
-
-/*
- * put_back(held, heldq, keep): what is held, except tags found in keep, goes to the right end of
- * its list, latest first, so that the order stays what it was.
- */
-#define LUA_PUT_BACK                                                                               \
-    "local function put_back(held, heldq, keep, max)\n"                                            \
-    "  local tags = {}\n"                                                                          \
-    "  for _, tag in ipairs(redis.call('HKEYS', held)) do\n"                                       \
-    "    if not string.find(keep, ' ' .. tag .. ' ', 1, true) then\n"                              \
-    "      tags[#tags + 1] = tag\n"                                                                \
-    "    end\n"                                                                                    \
-    "  end\n"                                                                                      \
-    "  table.sort(tags, function(a, b) return (tonumber(a) or 0) > (tonumber(b) or 0) end)\n"      \
-    "  for i = 1, math.min(#tags, max) do\n"                                                       \
-    "    local q = redis.call('HGET', heldq, tags[i])\n"                                           \
-    "    if q then\n"                                                                              \
-    "      redis.call('RPUSH', q, redis.call('HGET', held, tags[i]))\n"                            \
-    "    end\n"                                                                                    \
-    "    redis.call('HDEL', held, tags[i])\n"                                                      \
-    "    redis.call('HDEL', heldq, tags[i])\n"                                                     \
-    "  end\n"                                                                                      \
-    "  return math.min(#tags, max), #tags > max\n"                                                 \
-    "end\n"
-
-/* A recovered message is known by its bytes: what ends its hold forgets the count. */
-#define LUA_FORGET_RECOVERIES                                                                      \
-    "local function forget_recoveries(held, tag, recoveries)\n"                                    \
-    "  if redis.call('EXISTS', recoveries) == 1 then\n"                                            \
-    "    local m = redis.call('HGET', held, tag)\n"                                                \
-    "    if m then redis.pcall('HDEL', recoveries, redis.sha1hex(m)) end\n"                        \
-    "  end\n"                                                                                      \
-    "end\n"
-
-/* store(key, expires, doc): never over a SUCCESS; who waits is told what is stored. What is there
- * and is no text gives way. */
-#define LUA_STORE                                                                                  \
-    "local function store(key, expires, doc)\n"                                                    \
-    "  local old = redis.pcall('GET', key)\n"                                                      \
-    "  if type(old) == 'string' then\n"                                                            \
-    "    local ok, v = pcall(cjson.decode, old)\n"                                                 \
-    "    if ok and type(v) == 'table' and v.status == 'SUCCESS' then\n"                            \
-    "      redis.call('PUBLISH', key, old)\n"                                                      \
-    "      return\n"                                                                               \
-    "    end\n"                                                                                    \
-    "  end\n"                                                                                      \
-    "  redis.call('SETEX', key, expires, doc)\n"                                                   \
-    "  redis.call('PUBLISH', key, doc)\n"                                                          \
-    "end\n"
-
-/*
- * reap(workers, recoveries, prefixes, max, grace_s): messages put back, dead workers. After a
- * restart of Redis every heartbeat may have run out: workers get grace_s to come back.
- */
-#define LUA_REAP                                                                                   \
-    "local function reap(all, recoveries, prefixes, max, grace_s)\n"                               \
-    "  local messages, workers = 0, 0\n"                                                           \
-    "  for _, boot in ipairs(redis.call('SMEMBERS', all)) do\n"                                    \
-    "    if messages < max and redis.call('EXISTS', prefixes.worker .. boot) == 0 then\n"          \
-    "      local up = string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)')\n"     \
-    "      if tonumber(up or 0) < tonumber(grace_s) then return 0, 0 end\n"                        \
-    "      local held, heldq = prefixes.held .. boot, prefixes.heldq .. boot\n"                    \
-    "      for _, m in ipairs(redis.call('HVALS', held)) do\n"                                     \
-    "        redis.pcall('HINCRBY', recoveries, redis.sha1hex(m), 1)\n"                            \
-    "      end\n"                                                                                  \
-    "      redis.call('EXPIRE', recoveries, " FORGET_S ")\n"                                       \
-    "      messages = messages + put_back(held, heldq, '', 100000)\n"                              \
-    "      workers = workers + 1\n"                                                                \
-    "      redis.call('SREM', all, boot)\n"                                                        \
-    "      redis.call('DEL', held, heldq)\n"                                                       \
-    "    end\n"                                                                                    \
-    "  end\n"                                                                                      \
-    "  return messages, workers\n"                                                                 \
-    "end\n"
-
-/*
- * due(delayed, quarantine, max, ...): how many were moved, ms until the next or -1. One at a time:
- * each may be as long as a message may be. What cannot be put where it says is set aside.
- */
-#define LUA_DUE                                                                                    \
-    "local function due(delayed, quarantine, max, entries_max, bytes_max)\n"                       \
-    "  local now, moved = now_ms(), 0\n"                                                           \
-    "  while moved < max do\n"                                                                     \
-    "    local first = redis.call('ZRANGE', delayed, 0, 0, 'WITHSCORES')\n"                        \
-    "    local member, score = first[1], tonumber(first[2])\n"                                     \
-    "    if not member then return moved, -1 end\n"                                                \
-    "    if score > now then return moved, math.min(score - now, 2000000000) end\n"                \
-    "    local ok, v = pcall(cjson.decode, member)\n"                                              \
-    "    local ours = ok and type(v) == 'table' and type(v.q) == 'string' and\n"                   \
-    "      type(v.m) == 'string'\n"                                                                \
-    "    if not ours or type(redis.pcall('LPUSH', v.q, v.m)) ~= 'number' then\n"                   \
-    "      push_bounded(quarantine, cjson.encode({at = math.floor(now / 1000), q = delayed,\n"     \
-    "        reason = ours and 'a delayed message whose list cannot be written' or\n"              \
-    "          'a member of the delayed set that is not ours',\n"                                  \
-    "        b64 = '', text = member}), entries_max, bytes_max)\n"                                 \
-    "    end\n"                                                                                    \
-    "    redis.call('ZREM', delayed, member)\n"                                                    \
-    "    moved = moved + 1\n"                                                                      \
-    "  end\n"                                                                                      \
-    "  return moved, 0\n"                                                                          \
-    "end\n"
-
-/* KEYS workers, worker; ARGV boot, ttl_ms, info */
+/* KEYS workers, worker, boot, counters, delayed, dead, quarantine; ARGV boot, ttl_ms, info */
 struct script BROKER_LUA_REGISTER = {
     .name = "register",
-    .lua = "redis.call('SADD', KEYS[1], ARGV[1])\n"
-           "redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2])\n"
-           "return 1\n",
+    .lua = LUA_UPGRADE
+    "redis.call('SADD', KEYS[1], ARGV[1])\n"
+    "redis.call('SET', KEYS[2], ARGV[3], 'PX', ARGV[2])\n"
+    "redis.call('HINCRBY', KEYS[3], 'taken', 0)\n"
+    "redis.call('EXPIRE', KEYS[3], 86400)\n"
+    "upgrade(KEYS[4], 'due', {'delayed', 'retried'}, {'delayed_dropped'}, size('ZCARD', KEYS[5]))\n"
+    "upgrade(KEYS[4], 'dead_trimmed', {'dead'}, {'dead_retried', 'dead_dropped'}, size('LLEN', KEYS[6]))\n"
+    "upgrade(KEYS[4], 'quarantine_trimmed', {'quarantined', 'quarantine_foreign'},\n"
+    "  {'quarantine_replayed', 'quarantine_dropped'}, size('LLEN', KEYS[7]))\n"
+    "return 1\n",
 };
 
 /*
- * KEYS workers, worker, held, heldq, counters, recoveries, delayed, quarantine;
- * ARGV boot, ttl_ms, info, known tags, prefixes of worker, held, heldq; messages_max, grace_s,
- * quarantine_max, quarantine_bytes_max
+ * reap(k, max, grace_s): messages put back, dead workers. After a restart of Redis every heartbeat
+ * may have run out: workers get grace_s to come back. A message that a Python client has put back
+ * and that a living worker of ours holds by now is not put back again.
+ */
+#define LUA_REAP                                                                                      \
+    "local function uptime_s()\n"                                                                     \
+    "  return tonumber(string.match(redis.call('INFO', 'server'), 'uptime_in_seconds:(%d+)') or 0)\n" \
+    "end\n"                                                                                           \
+    "local function read_old_form(held, lists)\n"                                                     \
+    "  for _, tag in ipairs(redis.call('HKEYS', lists)) do\n"                                         \
+    "    local list, m = redis.call('HGET', lists, tag), redis.call('HGET', held, tag)\n"             \
+    "    if m then redis.call('HSET', held, tag, list .. '\\n' .. m) end\n"                           \
+    "  end\n"                                                                                         \
+    "  redis.call('DEL', lists)\n"                                                                    \
+    "end\n"                                                                                           \
+    "local function reap_one(k, boot)\n"                                                              \
+    "  local dead = {held = k.held_prefix .. boot, unacked = k.unacked, index = k.index}\n"           \
+    "  read_old_form(dead.held, 'aion2:heldq:' .. boot)\n"                                            \
+    "  local living = living_holds(k.workers, k.worker_prefix, k.held_prefix)\n"                      \
+    "  local n = 0\n"                                                                                 \
+    "  for _, tag in ipairs(redis.call('HKEYS', dead.held)) do\n"                                     \
+    "    if living[string.match(tag, ':(.+)$') or ''] then\n"                                         \
+    "      n = n + redis.call('HDEL', dead.held, tag)\n"                                              \
+    "    end\n"                                                                                       \
+    "  end\n"                                                                                         \
+    "  n = n + put_back(dead, function() return false end, 100000, function(m)\n"                     \
+    "    redis.pcall('HINCRBY', k.recoveries, redis.sha1hex(m), 1)\n"                                 \
+    "  end)\n"                                                                                        \
+    "  redis.call('EXPIRE', k.recoveries, " FORGET_S ")\n"                                            \
+    "  redis.call('SREM', k.workers, boot)\n"                                                         \
+    "  redis.call('DEL', dead.held)\n"                                                                \
+    "  return n\n"                                                                                    \
+    "end\n"                                                                                           \
+    "local function reap(k, max, grace_s)\n"                                                          \
+    "  local messages, workers = 0, 0\n"                                                              \
+    "  for _, boot in ipairs(redis.call('SMEMBERS', k.workers)) do\n"                                 \
+    "    if messages < max and redis.call('EXISTS', k.worker_prefix .. boot) == 0 then\n"             \
+    "      if uptime_s() < grace_s then return 0, 0 end\n"                                            \
+    "      local n = reap_one(k, boot)\n"                                                             \
+    "      if n > 0 then count(k.counters, 'recovered', n) end\n"                                     \
+    "      messages, workers = messages + n, workers + 1\n"                                           \
+    "    end\n"                                                                                       \
+    "  end\n"                                                                                         \
+    "  return messages, workers\n"                                                                    \
+    "end\n"
+
+/* lost_steps(k, taken, ended): of what the worker has been told, how much Redis does not know; and
+ * what it knows. */
+#define LUA_LOST_STEPS                                                                             \
+    "local function lost_steps(k, taken, ended)\n"                                                 \
+    "  local known = redis.call('HMGET', k.boot, 'taken', 'ended')\n"                              \
+    "  local t, e = tonumber(known[1] or 0), tonumber(known[2] or 0)\n"                            \
+    "  local lost = math.max(taken - t, 0) + math.max(ended - e, 0)\n"                             \
+    "  if lost > 0 then\n"                                                                         \
+    "    count(k.counters, 'redis_lost', lost)\n"                                                  \
+    "    t, e = math.max(t, taken), math.max(e, ended)\n"                                          \
+    "    redis.call('HSET', k.boot, 'taken', t, 'ended', e)\n"                                     \
+    "  end\n"                                                                                      \
+    "  redis.call('EXPIRE', k.boot, 86400)\n"                                                      \
+    "  return lost, t, e\n"                                                                        \
+    "end\n"
+
+/* known_numbers(text): a function that tells whether a tag is among "7 9-24 ". */
+#define LUA_KNOWN                                                                                  \
+    "local function known_numbers(text)\n"                                                         \
+    "  local single, ranges = {}, {}\n"                                                            \
+    "  for a, b in string.gmatch(text, '(%d+)%-?(%d*) ') do\n"                                     \
+    "    if b == '' then\n"                                                                        \
+    "      single[tonumber(a)] = true\n"                                                           \
+    "    else\n"                                                                                   \
+    "      ranges[#ranges + 1] = {tonumber(a), tonumber(b)}\n"                                     \
+    "    end\n"                                                                                    \
+    "  end\n"                                                                                      \
+    "  return function(tag)\n"                                                                     \
+    "    local n = number(tag)\n"                                                                  \
+    "    if single[n] then return true end\n"                                                      \
+    "    for _, r in ipairs(ranges) do\n"                                                          \
+    "      if n >= r[1] and n <= r[2] then return true end\n"                                      \
+    "    end\n"                                                                                    \
+    "    return false\n"                                                                           \
+    "  end\n"                                                                                      \
+    "end\n"
+
+#define LUA_RENEW                                                                                  \
+    "local function renew(k)\n"                                                                    \
+    "  local now = string.format('%.3f', now_ms() / 1000)\n"                                       \
+    "  for _, tag in ipairs(redis.call('HKEYS', k.held)) do\n"                                     \
+    "    local delivery = string.match(tag, ':(.+)$')\n"                                           \
+    "    if delivery then redis.pcall('ZADD', k.index, 'XX', now, delivery) end\n"                 \
+    "  end\n"                                                                                      \
+    "end\n"
+
+/*
+ * KEYS workers, worker, held, counters, boot, recoveries, delayed, quarantine, unacked,
+ * unacked_index; ARGV boot, ttl_ms, info, known, taken, ended, prefixes of worker and held,
+ * messages_max, grace_s, quarantine_max, quarantine_bytes_max
  */
 struct script BROKER_LUA_HEARTBEAT = {
     .name = "heartbeat",
-    .lua = LUA_NOW_MS LUA_COUNT LUA_PUSH_BOUNDED LUA_PUT_BACK LUA_REAP LUA_DUE
-    "if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then return {0} end\n"
-    "if redis.pcall('SET', KEYS[2], ARGV[3], 'PX', ARGV[2]).err then\n"
-    "  redis.call('PEXPIRE', KEYS[2], ARGV[2])\n" /* a full Redis allows that */
+    .lua =
+        LUA_NOW_MS LUA_COUNT LUA_PUSH_BOUNDED LUA_HOLD LUA_UNMIRROR LUA_LIVING_HOLDS LUA_REDELIVERED
+            LUA_PUT_BACK_ONE LUA_PUT_BACK LUA_REAP LUA_LOST_STEPS LUA_KNOWN LUA_RENEW LUA_DUE
+    "local k = {workers = KEYS[1], held = KEYS[3], counters = KEYS[4], boot = KEYS[5],\n"
+    "  recoveries = KEYS[6], delayed = KEYS[7], quarantine = KEYS[8], unacked = KEYS[9],\n"
+    "  index = KEYS[10], worker_prefix = ARGV[7], held_prefix = ARGV[8]}\n"
+    "local lost, taken, ended = lost_steps(k, tonumber(ARGV[5]), tonumber(ARGV[6]))\n"
+    "if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then\n"
+    "  return {0, 0, 0, 0, 0, -1, lost, taken, ended}\n"
     "end\n"
-    "local n = put_back(KEYS[3], KEYS[4], ' ' .. ARGV[4], 1000)\n"
-    "if n > 0 then count(KEYS[5], 'requeued', n) end\n"
-    "local prefixes = {worker = ARGV[5], held = ARGV[6], heldq = ARGV[7]}\n"
-    "local messages, workers = reap(KEYS[1], KEYS[6], prefixes, tonumber(ARGV[8]), ARGV[9])\n"
-    "if messages > 0 then count(KEYS[5], 'recovered', messages) end\n"
-    "local moved, next_ms = due(KEYS[7], KEYS[8], tonumber(ARGV[8]), ARGV[10], ARGV[11])\n"
-    "return {1, n, messages, workers, moved, next_ms}\n",
+    "if redis.pcall('SET', KEYS[2], ARGV[3], 'PX', ARGV[2]).err then\n"
+    "  redis.call('PEXPIRE', KEYS[2], ARGV[2])\n"
+    "end\n"
+    "local n = put_back(k, known_numbers(ARGV[4]), 1000, function() end)\n"
+    "if n > 0 then count(k.counters, 'requeued', n) end\n"
+    "renew(k)\n"
+    "local messages, workers = reap(k, tonumber(ARGV[9]), tonumber(ARGV[10]))\n"
+    "local moved, next_ms = due(k, tonumber(ARGV[9]), ARGV[11], ARGV[12])\n"
+    "return {1, n, messages, workers, moved, next_ms, lost, taken, ended}\n",
 };
 
-/* KEYS workers, worker, held, heldq, counters; ARGV boot */
+/* KEYS workers, worker, held, counters, boot, unacked, unacked_index; ARGV boot */
 struct script BROKER_LUA_UNREGISTER = {
     .name = "unregister",
-    .lua = LUA_COUNT LUA_PUT_BACK
+    .lua = LUA_COUNT LUA_HOLD LUA_UNMIRROR LUA_REDELIVERED LUA_PUT_BACK_ONE LUA_PUT_BACK
     "if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then return 0 end\n"
-    "local n = put_back(KEYS[3], KEYS[4], '', 100000)\n"
-    "if n > 0 then count(KEYS[5], 'requeued', n) end\n"
+    "local k = {held = KEYS[3], unacked = KEYS[6], index = KEYS[7]}\n"
+    "local n = put_back(k, function() return false end, 100000, function() end)\n"
+    "if n > 0 then count(KEYS[4], 'requeued', n) end\n"
     "redis.call('SREM', KEYS[1], ARGV[1])\n"
-    "redis.call('DEL', KEYS[2], KEYS[3], KEYS[4])\n"
+    "redis.call('DEL', KEYS[2], KEYS[3], KEYS[5])\n"
     "return n\n",
 };
 
-/* KEYS workers, held, heldq, counters, recoveries, quarantine, the lists;
- * ARGV boot, tag, bytes_max, oversized prefix, quarantine_max, quarantine_bytes_max */
+/* is_copy(k, tag, m, v): put back by a Python client, although a living worker of ours has it (then
+ * kombu's record gets it again) or has done it. */
+#define LUA_IS_COPY                                                                                \
+    "local function is_copy(k, tag, m, v)\n"                                                       \
+    "  if v.properties.delivery_info.redelivered ~= true then return false end\n"                  \
+    "  if redis.call('DEL', k.restored_prefix .. tag) == 1 then return true end\n"                 \
+    "  k.living = k.living or living_holds(k.workers, k.worker_prefix, k.held_prefix)\n"           \
+    "  if not k.living[tag] then return false end\n"                                               \
+    "  mirror(k.unacked, k.index, m, tag, v, k.now)\n"                                             \
+    "  return true\n"                                                                              \
+    "end\n"
+
+/* take_one(k, list, m): holds it under the next number and adds it to the reply. */
+#define LUA_TAKE_ONE                                                                                 \
+    "local function set_aside(k, list, m)\n"                                                         \
+    "  local key = k.oversized_prefix .. string.format('%.0f', k.now) .. ':' .. k.number\n"          \
+    "  redis.call('SETEX', key, 604800, m)\n"                                                        \
+    "  count(k.counters, 'quarantined', 1)\n"                                                        \
+    "  push_bounded(k.quarantine, cjson.encode({at = math.floor(k.now / 1000), q = list,\n"          \
+    "    reason = 'longer than ' .. k.message_max .. ' bytes', key = key, bytes = #m, b64 = ''}),\n" \
+    "    k.quarantine_max, k.quarantine_bytes_max, k.counters, 'quarantine_trimmed')\n"              \
+    "  k.oversized = k.oversized + 1\n"                                                              \
+    "end\n"                                                                                          \
+    "local function take_one(k, list, m)\n"                                                          \
+    "  if #m > k.message_max then\n"                                                                 \
+    "    set_aside(k, list, m)\n"                                                                    \
+    "    k.number = k.number + 1\n"                                                                  \
+    "    return\n"                                                                                   \
+    "  end\n"                                                                                        \
+    "  local tag = string.format('%.0f', k.number)\n"                                                \
+    "  local delivery, v = kombu_tag(m)\n"                                                           \
+    "  if delivery and is_copy(k, delivery, m, v) then\n"                                            \
+    "    k.copies = k.copies + 1\n"                                                                  \
+    "    count(k.counters, 'taken', -1)\n"                                                           \
+    "    return\n"                                                                                   \
+    "  end\n"                                                                                        \
+    "  if delivery and mirror(k.unacked, k.index, m, delivery, v, k.now) then\n"                     \
+    "    tag = tag .. ':' .. delivery\n"                                                             \
+    "    if k.living then k.living[delivery] = true end\n"                                           \
+    "  end\n"                                                                                        \
+    "  redis.call('HSET', k.held, tag, list .. '\\n' .. m)\n"                                        \
+    "  local n = k.recoveries and redis.pcall('HGET', k.recoveries, redis.sha1hex(m))\n"             \
+    "  local r = k.reply\n"                                                                          \
+    "  r[#r + 1], r[#r + 2], r[#r + 3] = tag, list, m\n"                                             \
+    "  r[#r + 1] = type(n) == 'string' and tonumber(n) or 0\n"                                       \
+    "  k.number = k.number + 1\n"                                                                    \
+    "end\n"
+
+/*
+ * KEYS workers, held, counters, boot, recoveries, quarantine, unacked, unacked_index, the lists;
+ * ARGV boot, first, count, reply_bytes_max, message_bytes_max, prefixes of oversized, restored,
+ * worker and held; quarantine_max, quarantine_bytes_max
+ */
 struct script BROKER_LUA_TAKE = {
     .name = "take",
-    .lua = LUA_NOW_MS LUA_COUNT LUA_PUSH_BOUNDED
+    .lua = LUA_NOW_MS LUA_COUNT LUA_PUSH_BOUNDED LUA_KOMBU_TAG LUA_MIRROR LUA_LIVING_HOLDS
+        LUA_IS_COPY LUA_TAKE_ONE
     "if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then return {-1} end\n"
-    "for i = 7, #KEYS do\n"
-    "  local m = redis.call('RPOP', KEYS[i])\n"
-    "  if m then\n"
-    "    count(KEYS[4], 'taken', 1)\n"
-    "    local now = now_ms()\n"
-    "    if #m > tonumber(ARGV[3]) then\n"
-    "      local key = ARGV[4] .. string.format('%.0f', now) .. ':' .. ARGV[2]\n"
-    "      redis.call('SETEX', key, 604800, m)\n"
-    "      count(KEYS[4], 'quarantined', 1)\n"
-    "      push_bounded(KEYS[6], cjson.encode({at = math.floor(now / 1000), q = KEYS[i],\n"
-    "        reason = 'longer than ' .. ARGV[3] .. ' bytes', key = key, bytes = #m, b64 = ''}),\n"
-    "        ARGV[5], ARGV[6])\n"
-    "      return {2, key, #m}\n"
+    "local k = {workers = KEYS[1], held = KEYS[2], counters = KEYS[3], quarantine = KEYS[6],\n"
+    "  unacked = KEYS[7], index = KEYS[8], number = tonumber(ARGV[2]), message_max = tonumber(ARGV[5]),\n"
+    "  oversized_prefix = ARGV[6], restored_prefix = ARGV[7], worker_prefix = ARGV[8],\n"
+    "  held_prefix = ARGV[9], quarantine_max = tonumber(ARGV[10]), quarantine_bytes_max = ARGV[11],\n"
+    "  now = now_ms(), oversized = 0, copies = 0, reply = {1, 0, 0, 0}}\n"
+    "if redis.call('EXISTS', KEYS[5]) == 1 then k.recoveries = KEYS[5] end\n"
+    "local left, bytes, taken = tonumber(ARGV[3]), tonumber(ARGV[4]), 0\n"
+    "for i = 9, #KEYS do\n"
+    "  local chunk = 1\n"
+    "  while left > 0 and bytes > 0 do\n"
+    "    local got = redis.pcall('RPOP', KEYS[i], math.min(left, chunk))\n"
+    "    if got and got.err and taken == 0 then return got end\n"
+    "    if not got or got.err then break end\n"
+    "    local n = 0\n"
+    "    while n < #got and bytes > 0 do\n"
+    "      n = n + 1\n"
+    "      bytes = bytes - #got[n]\n"
     "    end\n"
-    "    redis.call('HSET', KEYS[2], ARGV[2], m)\n"
-    "    redis.call('HSET', KEYS[3], ARGV[2], KEYS[i])\n"
-    "    local recoveries = 0\n"
-    "    if redis.call('EXISTS', KEYS[5]) == 1 then\n"
-    "      local n = redis.pcall('HGET', KEYS[5], redis.sha1hex(m))\n"
-    "      recoveries = type(n) == 'string' and tonumber(n) or 0\n"
-    "    end\n"
-    "    return {1, KEYS[i], m, now, recoveries}\n"
+    "    for j = #got, n + 1, -1 do redis.call('RPUSH', KEYS[i], got[j]) end\n"
+    "    count(k.counters, 'taken', n)\n"
+    "    for j = 1, n do take_one(k, KEYS[i], got[j]) end\n"
+    "    left, taken = left - n, taken + n\n"
+    "    chunk = #got[1] < 65536 and 64 or 1\n"
     "  end\n"
     "end\n"
-    "return {0}\n",
-};
-
-/* KEYS held, recoveries; ARGV tag, bytes */
-struct script BROKER_LUA_ADOPT = {
-    .name = "adopt",
-    .lua =
-        LUA_FORGET_RECOVERIES "if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end\n"
-                              "forget_recoveries(KEYS[1], ARGV[1], KEYS[2])\n"
-                              "redis.call('HSET', KEYS[1], ARGV[1], ARGV[2])\n"
-                              "return 1\n",
-};
-
-/* end_hold(held, heldq, tag, recoveries) */
-#define LUA_END_HOLD                                                                               \
-    LUA_FORGET_RECOVERIES                                                                          \
-    "local function end_hold(held, heldq, tag, recoveries)\n"                                      \
-    "  forget_recoveries(held, tag, recoveries)\n"                                                 \
-    "  redis.call('HDEL', held, tag)\n"                                                            \
-    "  redis.call('HDEL', heldq, tag)\n"                                                           \
-    "end\n"
-
-/* KEYS held, heldq, counters, recoveries, losses, dead, result;
- * ARGV tag, id, doc, success, expires, dead letter, dead_max, dead_bytes_max */
-struct script BROKER_LUA_FINISH = {
-    .name = "finish",
-    .lua = LUA_NOW_MS LUA_COUNT LUA_PUSH_BOUNDED LUA_END_HOLD LUA_STORE
-    "local had = redis.call('HEXISTS', KEYS[1], ARGV[1])\n"
-    "if had == 1 and ARGV[6] ~= '' then\n"
-    "  local at = string.format('{\"at\":%.0f,', math.floor(now_ms() / 1000))\n"
-    "  push_bounded(KEYS[6], at .. string.sub(ARGV[6], 2), ARGV[7], ARGV[8])\n"
-    "  count(KEYS[3], 'dead', 1)\n"
-    "end\n"
-    "if had == 1 then end_hold(KEYS[1], KEYS[2], ARGV[1], KEYS[4]) end\n"
-    "if ARGV[3] ~= '' and (had == 1 or ARGV[4] == '1') then\n"
-    "  store(KEYS[7], ARGV[5], ARGV[3])\n"
-    "end\n"
-    "if had == 0 then return 0 end\n"
-    "redis.pcall('HDEL', KEYS[5], ARGV[2])\n"
-    "count(KEYS[3], 'done', 1)\n"
-    "return 1\n",
-};
-
-/* KEYS held, heldq, counters, recoveries, delayed, result;
- * ARGV tag, nonce, message, due_ms, relative, counter, doc, expires */
-struct script BROKER_LUA_POSTPONE = {
-    .name = "postpone",
-    .lua = LUA_NOW_MS LUA_COUNT LUA_END_HOLD LUA_STORE
-    "local q = redis.call('HGET', KEYS[2], ARGV[1])\n"
-    "if not q or redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end\n"
-    "local due = tonumber(ARGV[4])\n"
-    "if ARGV[5] == '1' then due = due + now_ms() end\n"
-    "redis.call('ZADD', KEYS[5], string.format('%.0f', due),\n"
-    "  cjson.encode({q = q, m = ARGV[3], n = ARGV[2]}))\n"
-    "end_hold(KEYS[1], KEYS[2], ARGV[1], KEYS[4])\n"
-    "count(KEYS[3], ARGV[6], 1)\n"
-    "if ARGV[7] ~= '' then store(KEYS[6], ARGV[8], ARGV[7]) end\n"
-    "return 1\n",
-};
-
-/* KEYS held, heldq, counters; ARGV tag */
-struct script BROKER_LUA_REQUEUE = {
-    .name = "requeue",
-    .lua = LUA_COUNT "local m = redis.call('HGET', KEYS[1], ARGV[1])\n"
-                     "local q = redis.call('HGET', KEYS[2], ARGV[1])\n"
-                     "if not m or not q then return 0 end\n"
-                     "redis.call('RPUSH', q, m)\n"
-                     "redis.call('HDEL', KEYS[1], ARGV[1])\n"
-                     "redis.call('HDEL', KEYS[2], ARGV[1])\n"
-                     "count(KEYS[3], 'requeued', 1)\n"
-                     "return 1\n",
-};
-
-/* KEYS held, heldq, counters, losses; ARGV tag, id, losses_max */
-struct script BROKER_LUA_LOST = {
-    .name = "lost",
-    .lua = LUA_COUNT "local m = redis.call('HGET', KEYS[1], ARGV[1])\n"
-                     "local q = redis.call('HGET', KEYS[2], ARGV[1])\n"
-                     "if not m or not q then return {0, 0} end\n"
-                     "local losses = redis.call('HINCRBY', KEYS[4], ARGV[2], 1)\n"
-                     "redis.call('EXPIRE', KEYS[4], " FORGET_S ")\n"
-                     "if losses >= tonumber(ARGV[3]) then return {losses, 0} end\n"
-                     "redis.call('RPUSH', q, m)\n"
-                     "redis.call('HDEL', KEYS[1], ARGV[1])\n"
-                     "redis.call('HDEL', KEYS[2], ARGV[1])\n"
-                     "count(KEYS[3], 'requeued', 1)\n"
-                     "return {losses, 1}\n",
-};
-
-/* KEYS held, heldq, counters, recoveries, quarantine;
- * ARGV tag, reason, b64, quarantine_max, quarantine_bytes_max */
-struct script BROKER_LUA_QUARANTINE = {
-    .name = "quarantine",
-    .lua = LUA_NOW_MS LUA_COUNT LUA_PUSH_BOUNDED LUA_END_HOLD
-    "if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end\n"
-    "local q = redis.call('HGET', KEYS[2], ARGV[1])\n"
-    "push_bounded(KEYS[5], cjson.encode({at = math.floor(now_ms() / 1000),\n"
-    "  reason = ARGV[2], q = q or '', b64 = ARGV[3]}), ARGV[4], ARGV[5])\n"
-    "end_hold(KEYS[1], KEYS[2], ARGV[1], KEYS[4])\n"
-    "count(KEYS[3], 'quarantined', 1)\n"
-    "return 1\n",
-};
-
-/* KEYS delayed, quarantine; ARGV messages_max, quarantine_max, quarantine_bytes_max */
-struct script BROKER_LUA_DUE = {
-    .name = "due",
-    .lua = LUA_NOW_MS LUA_PUSH_BOUNDED LUA_DUE
-    "return {due(KEYS[1], KEYS[2], tonumber(ARGV[1]), ARGV[2], ARGV[3])}\n",
+    "if taken == 0 then return {0} end\n"
+    "count(KEYS[4], 'taken', taken - k.copies)\n"
+    "local r = k.reply\n"
+    "r[2], r[3], r[4] = k.now, k.oversized, k.copies\n"
+    "return r\n",
 };

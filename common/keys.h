@@ -5,7 +5,7 @@
 #define KEY_WORKERS       "aion2:workers"
 #define KEY_WORKER_PREFIX "aion2:worker:"
 #define KEY_HELD_PREFIX   "aion2:held:"
-#define KEY_HELDQ_PREFIX  "aion2:heldq:"
+#define KEY_BOOT_PREFIX   "aion2:boot:"
 #define KEY_LOSSES        "aion2:losses"
 #define KEY_RECOVERIES    "aion2:recoveries"
 #define KEY_OVERSIZED     "aion2:oversized:"
@@ -17,6 +17,15 @@
 #define KEY_BEAT_LAST     "aion2:beat:last"
 #define KEY_LEDGER_PREFIX "aion2:beat:ledger:"
 #define KEY_RESULT_PREFIX "celery-task-meta-"
+#define KEY_GROUP_PREFIX  "celery-taskset-meta-"
+#define KEY_REVOKED       "aion2:revoked"
+#define KEY_SINGLE_PREFIX "aion2:single:"
+/* A message whose work is done although a Python client has put it back: dropped when taken. */
+#define KEY_RESTORED_PREFIX "aion2:restored:"
+
+/* kombu's record of what is held. */
+#define KEY_UNACKED       "unacked"
+#define KEY_UNACKED_INDEX "unacked_index"
 
 /* kombu puts priorities 3, 6 and 9 into lists of their own: name, 06 16, step. */
 #define KEY_PRIORITY_SEP   "\x06\x16"

@@ -1,7 +1,10 @@
 #include "common/script.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
+
+#include "common/mem.h"
 
 static bool load(redisContext *c, struct script *s, struct err *e)
 {
@@ -21,24 +24,37 @@ static bool load(redisContext *c, struct script *s, struct err *e)
     return ok;
 }
 
+/* args with room for the three words that come before them; NULL when memory is out. */
+static const char **with_head(int n, const char *const *args, const size_t *lens, size_t **argl)
+{
+    const char **argv = mem_try_array((size_t)n + 3, sizeof *argv);
+
+    *argl = mem_try_array((size_t)n + 3, sizeof **argl);
+    for (int i = 0; argv && *argl && i < n; i++) {
+        argv[i + 3] = args[i];
+        (*argl)[i + 3] = lens ? lens[i] : strlen(args[i]);
+    }
+    return argv;
+}
+
 redisReply *script_run(redisContext *c, struct script *s, int keys, int n, const char *const *args,
                        const size_t *lens, struct err *e)
 {
-    const char *argv[SCRIPT_ARGS_MAX + 3];
-    size_t argl[SCRIPT_ARGS_MAX + 3];
+    size_t *argl;
+    const char **argv = with_head(n, args, lens, &argl);
     char nkeys[12];
     redisReply *r = NULL;
 
-    MUST(n <= SCRIPT_ARGS_MAX && keys <= n);
-    snprintf(nkeys, sizeof nkeys, "%d", keys);
-    for (int i = 0; i < n; i++) {
-        argv[i + 3] = args[i];
-        argl[i + 3] = lens ? lens[i] : strlen(args[i]);
+    MUST(keys <= n);
+    if (!argv || !argl) {
+        err_set(e, ERR_RETRYABLE, "MemoryError", "no memory for a Redis command");
+        goto out;
     }
+    snprintf(nkeys, sizeof nkeys, "%d", keys);
     /* Twice at most: the second time right after loading. */
     for (int attempt = 0; attempt < 2 && !r; attempt++) {
         if ((s->sha1[0] == '\0' || attempt > 0) && !load(c, s, e)) {
-            return NULL;
+            break;
         }
         argv[0] = "EVALSHA";
         argv[1] = s->sha1;
@@ -48,8 +64,11 @@ redisReply *script_run(redisContext *c, struct script *s, int keys, int n, const
         }
         r = rds_command_argv(c, n + 3, argv, argl, e);
         if (!r && !strstr(e->text, "NOSCRIPT")) {
-            return NULL;
+            break;
         }
     }
+out:
+    free(argv);
+    free(argl);
     return r;
 }

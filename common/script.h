@@ -13,8 +13,6 @@ struct script {
     char sha1[41];
 };
 
-#define SCRIPT_ARGS_MAX 32
-
 /*
  * Runs it on a blocking connection by EVALSHA, loading it when the server does not know it.
  * args: the keys first, then the arguments, n in all. NULL and *e on failure; freeReplyObject.

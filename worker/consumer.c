@@ -1,5 +1,6 @@
 #include "worker/consumer.h"
 
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,55 +14,30 @@
 #include "worker/loop.h"
 
 #define LEAVE_MS     3000 /* for the last words to Redis */
-#define ENDING_SPARE 16   /* jobs whose end is on the way, beside those that run */
+#define ENDING_SPARE 512  /* jobs whose end is on the way, beside those that run */
 
-static void send_step(struct consumer *c, struct job *j);
+/* ---- running ---- */
 
-/* ---- jobs ---- */
-
-static struct job *job_find(struct consumer *c, uint64_t number)
-{
-    for (struct job *j = c->jobs; j; j = j->next) {
-        if (j->number == number) {
-            return j;
-        }
-    }
-    return NULL;
-}
-
-void consumer_drop_job(struct consumer *c, struct job *j)
-{
-    struct job **at = &c->jobs;
-
-    while (*at != j) {
-        at = &(*at)->next;
-    }
-    *at = j->next;
-    c->job_count--;
-    job_free(j);
-}
-
-static int jobs_in(const struct consumer *c, enum job_state a, enum job_state b)
-{
-    int n = 0;
-
-    for (const struct job *j = c->jobs; j; j = j->next) {
-        n += j->state == a || j->state == b;
-    }
-    return n;
-}
-
-static void run(struct consumer *c, struct job *j)
+void consumer_run(struct consumer *c, struct job *j)
 {
     static const struct result_exception TOO_LONG = {
         "ValueError", "the arguments are too long for the task's process", 0};
-    char *frame = job_request(j, c->cf.settings);
     struct task_limits limits;
     struct pool_work work;
+    char *frame;
 
+    if (pool_capacity(c->pool) == 0) {
+        return;
+    }
+    if (consumer_is_revoked(c, j)) {
+        job_end_revoked(j, c->cf.settings, &JOB_REVOKED);
+        consumer_go_on(c, j);
+        return;
+    }
+    frame = job_request(j, c->cf.settings);
     if (!frame) {
         job_end_failure(j, c->cf.settings, &TOO_LONG);
-        send_step(c, j);
+        consumer_go_on(c, j);
         return;
     }
     limits = job_limits(j);
@@ -71,107 +47,12 @@ static void run(struct consumer *c, struct job *j)
                               .soft_ms = limits.soft_ms,
                               .hard_ms = limits.hard_ms};
     j->state = JOB_RUNNING;
+    jobs_note(&c->jobs, j);
     if (!pool_run(c->pool, &work)) {
         j->state = JOB_READY;
+        jobs_note(&c->jobs, j);
     }
     free(frame);
-}
-
-/* Does what the job's state asks for, after it has changed. */
-static void go_on(struct consumer *c, struct job *j)
-{
-    if (j->state == JOB_READY && c->stopping) {
-        job_end_requeue(j);
-    }
-    if (j->state == JOB_READY) {
-        run(c, j);
-    } else if (j->state == JOB_ADOPTING || j->state == JOB_LOSING || j->state == JOB_ENDING) {
-        send_step(c, j);
-    }
-}
-
-static void on_adopted(struct consumer *c, struct job *j, const redisReply *r)
-{
-    if (r->type != REDIS_REPLY_INTEGER || r->integer != 1) {
-        log_warn("task.taken_over", "id=%s", LOGQ(j->msg.id));
-        consumer_drop_job(c, j);
-        return;
-    }
-    job_examine_adopted(j, c->cf.settings);
-    go_on(c, j);
-}
-
-static void on_loss_counted(struct consumer *c, struct job *j, const redisReply *r)
-{
-    int64_t losses = reply_is_number(r, 0) ? reply_number(r, 0) : 0;
-    bool put_back = reply_is_number(r, 1) && reply_number(r, 1) == 1;
-
-    if (losses >= BROKER_LOSSES_MAX && !put_back) {
-        job_end_lost(j, c->cf.settings);
-        send_step(c, j);
-        return;
-    }
-    log_warn("task.lost", "id=%s losses=%" PRId64 " put_back=%d", LOGQ(j->msg.id), losses,
-             put_back);
-    consumer_drop_job(c, j);
-}
-
-static void on_ended(struct consumer *c, struct job *j, const redisReply *r)
-{
-    if (r->type == REDIS_REPLY_INTEGER && r->integer == 0) {
-        log_warn("task.taken_over", "id=%s", LOGQ(j->msg.id));
-    }
-    consumer_drop_job(c, j);
-}
-
-static void on_step(void *ctx, uint64_t number, const redisReply *r)
-{
-    struct consumer *c = ctx;
-    struct job *j = job_find(c, number);
-
-    if (!j || !r) {
-        return; /* abandoned, or to be sent again when Redis is back */
-    }
-    switch (j->state) {
-    case JOB_ADOPTING:
-        on_adopted(c, j, r);
-        break;
-    case JOB_LOSING:
-        on_loss_counted(c, j, r);
-        break;
-    case JOB_ENDING:
-        on_ended(c, j, r);
-        break;
-    case JOB_TAKEN:
-    case JOB_READY:
-    case JOB_RUNNING:
-        break;
-    }
-    consumer_pump(c);
-    consumer_maybe_leave(c);
-}
-
-static void send_step(struct consumer *c, struct job *j)
-{
-    if (j->cmd.failed) {
-        /* No memory to say it. The next heartbeat does not name its tag: it goes back. */
-        log_error("task.dropped", "id=%s error=\"out of memory\"", LOGQ(j->msg.id));
-        consumer_drop_job(c, j);
-        return;
-    }
-    if (c->registered || j->state == JOB_ENDING) {
-        rdsa_script(c->redis, &j->cmd, on_step, c, j->number);
-    }
-}
-
-void consumer_send_steps(struct consumer *c)
-{
-    for (struct job *j = c->jobs, *next; j; j = next) {
-        next = j->next;
-        if (j->state != JOB_READY && j->state != JOB_RUNNING) {
-            go_on(c, j);
-        }
-    }
 }
 
 /* ---- taking ---- */
@@ -184,21 +65,45 @@ static void job_begin(struct consumer *c, uint64_t number, const struct broker_t
         log_error("task.dropped", "bytes=%zu error=\"out of memory\"", t->len);
         return; /* as in send_step */
     }
-    j->next = c->jobs;
-    c->jobs = j;
-    c->job_count++;
+    jobs_add(&c->jobs, j);
     if (c->stopping) {
         job_end_requeue(j);
     } else {
         job_examine(j, c->cf.settings, t);
+        if (j->msg.id[0] != '\0' && j->msg.task[0] != '\0') {
+            consumer_tell(c, j, NEWS_RECEIVED);
+        }
+        if (j->state == JOB_READY && consumer_is_revoked(c, j)) {
+            job_end_revoked(j, c->cf.settings, &JOB_REVOKED);
+        }
     }
-    go_on(c, j);
+    consumer_go_on(c, j);
+}
+
+static void begin_batch(struct consumer *c, const struct broker_batch *batch)
+{
+    struct broker_taken t;
+
+    c->acked_taken += batch->count + batch->oversized;
+    c->stats.taken += batch->count;
+    if (batch->oversized > 0) {
+        log_error("task.quarantined", "messages=%" PRId64 " reason=\"longer than %zu bytes\"",
+                  batch->oversized, (size_t)MSG_BYTES_MAX);
+    }
+    if (batch->copies > 0) {
+        log_warn("task.copy_dropped", "messages=%" PRId64, batch->copies);
+    }
+    for (int i = 0; i < batch->count; i++) {
+        if (broker_batch_get(batch, i, &t)) {
+            job_begin(c, strtoull(t.tag, NULL, 10), &t);
+        }
+    }
 }
 
 static void on_taken(void *ctx, uint64_t number, const redisReply *r)
 {
     struct consumer *c = ctx;
-    struct broker_taken t;
+    struct broker_batch batch;
 
     if (number != c->taking) {
         return; /* of a boot id that is no more: it has taken nothing */
@@ -208,9 +113,9 @@ static void on_taken(void *ctx, uint64_t number, const redisReply *r)
         consumer_maybe_leave(c);
         return;
     }
-    switch (broker_read_take(r, &t)) {
+    switch (broker_read_take(r, &batch)) {
     case BROKER_TOOK:
-        job_begin(c, number, &t);
+        begin_batch(c, &batch);
         break;
     case BROKER_EMPTY:
         c->empty = true;
@@ -219,9 +124,6 @@ static void on_taken(void *ctx, uint64_t number, const redisReply *r)
     case BROKER_GONE:
         consumer_abandon(c);
         return;
-    case BROKER_OVERSIZED:
-        log_error("task.quarantined", "reason=\"longer than %zu bytes\"", (size_t)MSG_BYTES_MAX);
-        break;
     case BROKER_NONSENSE:
         log_error("worker.bug", "error=\"take answered nonsense\"");
         c->empty = true;
@@ -231,28 +133,39 @@ static void on_taken(void *ctx, uint64_t number, const redisReply *r)
     consumer_maybe_leave(c);
 }
 
+/* How many messages to take now. */
+static int room(const struct consumer *c)
+{
+    int promised = c->jobs.in_state[JOB_ADOPTING] + c->jobs.in_state[JOB_READY];
+    int n = pool_capacity(c->pool) - promised;
+    int spare = pool_size(c->pool) * POOL_QUEUE_MAX + ENDING_SPARE - c->jobs.count;
+
+    n = n < spare ? n : spare;
+    return n < BROKER_TAKE_MAX ? n : BROKER_TAKE_MAX;
+}
+
 /* Takes when there is somebody to do the work. One take at a time; the answer pumps again. */
 void consumer_pump(struct consumer *c)
 {
     struct broker_cmd cmd;
-    char tag[BROKER_TAG_SIZE];
-    int promised;
+    struct broker_want want;
+    int ready = INT_MAX;
 
-    for (struct job *j = c->jobs, *next; j; j = next) {
-        next = j->next;
-        if (j->state == JOB_READY && pool_capacity(c->pool) > 0) {
-            go_on(c, j);
+    while (pool_capacity(c->pool) > 0 && c->jobs.in_state[JOB_READY] < ready) {
+        ready = c->jobs.in_state[JOB_READY]; /* as long as somebody takes them */
+        if (ready > 0) {
+            consumer_go_on(c, TAILQ_FIRST(&c->jobs.ready));
         }
     }
-    promised = jobs_in(c, JOB_ADOPTING, JOB_READY);
-    if (c->stopping || !c->registered || c->taking || c->empty ||
-        pool_capacity(c->pool) <= promised ||
-        c->job_count >= c->cf.settings->concurrency + ENDING_SPARE) {
+    if (c->stopping || !c->registered || c->taking || c->empty || c->queues.count == 0 ||
+        room(c) <= 0) {
         return;
     }
-    c->taking = ++c->last_number;
-    snprintf(tag, sizeof tag, "%" PRIu64, c->taking);
-    broker_take(&cmd, &c->self, tag);
+    want = (struct broker_want){.first = c->last_number + 1, .count = room(c), .turn = c->turn++};
+    c->taking = want.first;
+    c->taking_count = want.count;
+    c->last_number += (uint64_t)want.count;
+    broker_take(&cmd, &c->self, &want);
     rdsa_script(c->redis, &cmd, on_taken, c, c->taking);
     broker_cmd_fini(&cmd);
 }
@@ -276,7 +189,8 @@ static void on_child_free(void *ctx)
 
 static void on_child_begin(void *ctx, uint64_t number, int pid)
 {
-    struct job *j = job_find(ctx, number);
+    struct consumer *c = ctx;
+    struct job *j = jobs_find(&c->jobs, number);
 
     if (!j) {
         return;
@@ -285,12 +199,13 @@ static void on_child_begin(void *ctx, uint64_t number, int pid)
     j->started_wall_us = clock_wall_us();
     log_info("task.started", "id=%s task=%s child=%d retries=%d", LOGQ(j->msg.id),
              LOGQ(j->msg.task), pid, j->msg.retries);
+    consumer_tell(c, j, NEWS_STARTED);
 }
 
 static void on_child_done(void *ctx, uint64_t number, const struct pool_outcome *outcome)
 {
     struct consumer *c = ctx;
-    struct job *j = job_find(c, number);
+    struct job *j = jobs_find(&c->jobs, number);
 
     if (!j) {
         return;
@@ -306,10 +221,10 @@ static void on_child_done(void *ctx, uint64_t number, const struct pool_outcome 
         job_lose(j, outcome);
         break;
     case POOL_TERMINATED:
-        job_end_terminated(j, c->cf.settings);
+        job_end_terminated(j, c->cf.settings, outcome->signal);
         break;
     }
-    go_on(c, j);
+    consumer_go_on(c, j);
 }
 
 /* ---- the end ---- */
@@ -336,6 +251,7 @@ static void leave(struct consumer *c)
         return;
     }
     c->leaving = true;
+    consumer_on_flush(-1, 0, c);
     loop_arm_ms(c->grace_timer, LEAVE_MS);
     broker_unregister(&cmd, &c->self);
     rdsa_script(c->redis, &cmd, on_left, c, 0);
@@ -344,7 +260,7 @@ static void leave(struct consumer *c)
 
 void consumer_maybe_leave(struct consumer *c)
 {
-    if (c->stopping && !c->jobs && !c->taking) {
+    if (c->stopping && c->jobs.count == 0 && !c->taking) {
         leave(c);
     }
 }
@@ -363,15 +279,15 @@ static void on_grace_timer(UNUSED evutil_socket_t fd, UNUSED short what, void *a
 
 void consumer_stop(struct consumer *c)
 {
-    log_info("worker.stopping", "running=%d grace_s=%" PRId64, jobs_in(c, JOB_RUNNING, JOB_RUNNING),
+    struct job *j;
+
+    log_info("worker.stopping", "running=%d grace_s=%" PRId64, c->jobs.in_state[JOB_RUNNING],
              c->cf.settings->shutdown_grace_s);
     c->stopping = true;
     loop_arm_ms(c->grace_timer, c->cf.settings->shutdown_grace_s * 1000);
-    for (struct job *j = c->jobs, *next; j; j = next) {
-        next = j->next;
-        if (j->state == JOB_READY) {
-            go_on(c, j);
-        }
+    /* The latest first: each goes to the end from which is taken. */
+    while ((j = TAILQ_LAST(&c->jobs.ready, job_queue))) {
+        consumer_go_on(c, j);
     }
     consumer_maybe_leave(c);
 }
@@ -379,8 +295,8 @@ void consumer_stop(struct consumer *c)
 void consumer_stop_now(struct consumer *c)
 {
     c->stopping = true;
-    for (struct job *j = c->jobs, *next; j; j = next) {
-        next = j->next;
+    for (struct job *j = TAILQ_FIRST(&c->jobs.all), *next; j; j = next) {
+        next = TAILQ_NEXT(j, all);
         if (j->state != JOB_ENDING) {
             log_warn("task.interrupted", "id=%s", LOGQ(j->msg.id));
             pool_abandon(c->pool, j->number);
@@ -392,17 +308,15 @@ void consumer_stop_now(struct consumer *c)
 
 /* ---- life ---- */
 
-static struct rdsa *connect_to(struct consumer *c, const char *role, struct waiter *w)
+static struct rdsa *connect_main(struct consumer *c)
 {
     struct rdsa_config cf = {.base = c->cf.base,
                              .addr = c->cf.redis,
-                             .role = role,
-                             .load_scripts = w == NULL,
-                             .quiet = w != NULL,
-                             .like = w ? c->redis : NULL,
-                             .on_up = w ? consumer_on_waiter_up : consumer_on_redis_up,
-                             .on_down = w ? NULL : consumer_on_redis_down,
-                             .ctx = w ? (void *)w : c};
+                             .role = "main",
+                             .load_scripts = true,
+                             .on_up = consumer_on_redis_up,
+                             .on_down = consumer_on_redis_down,
+                             .ctx = c};
 
     return rdsa_new(&cf);
 }
@@ -421,36 +335,39 @@ struct consumer *consumer_new(const struct consumer_config *config)
                                .ctx = c};
 
     c->cf = *config;
-    snprintf(c->self.queue, sizeof c->self.queue, "%s", config->settings->task_queue);
+    c->queues.count = 1;
+    snprintf(c->queues.name[0], sizeof c->queues.name[0], "%s", config->settings->task_queue);
+    c->self.queues = &c->queues;
     uuid_random(c->self.boot);
+    jobs_init(&c->jobs);
+    TAILQ_INIT(&c->endings);
     c->grace_timer = evtimer_new(config->base, on_grace_timer, c);
-    MUST(c->grace_timer);
+    c->flush = evtimer_new(config->base, consumer_on_flush, c);
+    MUST(c->grace_timer && c->flush);
     consumer_start_timers(c);
     c->pool = pool_new(&pool);
-    c->redis = connect_to(c, "main", NULL);
-    for (int i = 0; i < KEY_PRIORITY_STEPS; i++) {
-        struct waiter *w = &c->waiters[i];
-
-        w->consumer = c;
-        broker_list(&c->self, i, w->list);
-        w->conn = connect_to(c, "wait", w);
-    }
+    c->redis = connect_main(c);
+    consumer_add_waiters(c, 0);
     return c;
 }
 
 void consumer_free(struct consumer *c)
 {
+    struct job *j;
+
     c->stopping = c->leaving = true;
     pool_free(c->pool);
     c->pool = NULL;
-    for (int i = 0; i < KEY_PRIORITY_STEPS; i++) {
-        rdsa_free(c->waiters[i].conn);
+    for (int i = 0; i < c->queues.count; i++) {
+        consumer_free_waiters(c, i);
     }
     rdsa_free(c->redis);
-    while (c->jobs) {
-        consumer_drop_job(c, c->jobs);
+    while ((j = TAILQ_FIRST(&c->jobs.all))) {
+        consumer_drop_job(c, j);
     }
+    jobs_fini(&c->jobs);
     consumer_free_timers(c);
     event_free(c->grace_timer);
+    event_free(c->flush);
     free(c);
 }

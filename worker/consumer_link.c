@@ -8,6 +8,7 @@
 #include "worker/loop.h"
 
 #define DUE_EVERY_MS 1000 /* at the latest; earlier when something is due earlier */
+#define HEARD_MAX_MS (23 * 3600 * INT64_C(1000))
 
 bool reply_is_number(const redisReply *r, size_t i)
 {
@@ -27,15 +28,17 @@ static char *info_json(const struct consumer *c)
 {
     cJSON *o = cJSON_CreateObject();
     cJSON *running = cJSON_AddArrayToObject(o, "running");
+    const struct job *j;
     char *text;
 
     cJSON_AddStringToObject(o, "name", c->cf.settings->worker_name);
     cJSON_AddNumberToObject(o, "pid", getpid());
     cJSON_AddNumberToObject(o, "children", pool_alive_count(c->pool));
-    cJSON_AddStringToObject(o, "queue", c->self.queue);
+    cJSON_AddStringToObject(o, "queue", c->cf.settings->task_queue);
     cJSON_AddStringToObject(o, "version", AION2RANK_VERSION);
     cJSON_AddBoolToObject(o, "stopping", c->stopping);
-    for (const struct job *j = c->jobs; j; j = j->next) {
+    TAILQ_FOREACH(j, &c->jobs.all, all)
+    {
         cJSON *item = j->state == JOB_RUNNING ? cJSON_CreateObject() : NULL;
 
         if (item) {
@@ -50,16 +53,31 @@ static char *info_json(const struct consumer *c)
     return text;
 }
 
-/* Every tag under the present boot id, each followed by a space. */
-static void known_tags(const struct consumer *c, struct buf *out)
+/* The numbers of every hold under the present boot id, those that follow each other as a range. */
+static void known_numbers(const struct consumer *c, struct buf *out)
 {
-    for (const struct job *j = c->jobs; j; j = j->next) {
-        if (strcmp(j->who.boot, c->self.boot) == 0) {
-            buf_addf(out, "%s ", j->tag);
+    uint64_t first = 0, last = 0;
+    const struct job *j;
+
+    TAILQ_FOREACH(j, &c->jobs.all, all)
+    {
+        if (strcmp(j->who.boot, c->self.boot) != 0) {
+            continue;
         }
+        if (first == 0 || j->number != last + 1) {
+            if (first != 0) {
+                buf_addf(out, "%" PRIu64 "-%" PRIu64 " ", first, last);
+            }
+            first = j->number;
+        }
+        last = j->number;
+    }
+    if (first != 0) {
+        buf_addf(out, "%" PRIu64 "-%" PRIu64 " ", first, last);
     }
     if (c->taking) {
-        buf_addf(out, "%" PRIu64 " ", c->taking);
+        buf_addf(out, "%" PRIu64 "-%" PRIu64 " ", c->taking,
+                 c->taking + (uint64_t)c->taking_count - 1);
     }
 }
 
@@ -71,8 +89,9 @@ static void on_registered(void *ctx, UNUSED uint64_t number, const redisReply *r
         return; /* tried again when Redis is back; or an answer to an impatient second try */
     }
     log_info("worker.registered", "name=%s boot=%s queue=%s", LOGQ(c->cf.settings->worker_name),
-             c->self.boot, LOGQ(c->self.queue));
+             c->self.boot, LOGQ(c->cf.settings->task_queue));
     c->registered = true;
+    c->heard_ms = clock_mono_ms();
     consumer_send_steps(c);
     loop_arm_ms(c->beat_timer, 0); /* what is due, what dead workers held */
     consumer_take_again(c);
@@ -97,8 +116,9 @@ void consumer_abandon(struct consumer *c)
     c->registered = false;
     c->taking = 0;
     c->generation++;
-    for (struct job *j = c->jobs, *next; j; j = next) {
-        next = j->next;
+    c->acked_taken = c->acked_ended = 0;
+    for (struct job *j = TAILQ_FIRST(&c->jobs.all), *next; j; j = next) {
+        next = TAILQ_NEXT(j, all);
         if (j->state != JOB_ENDING) {
             pool_abandon(c->pool, j->number);
             consumer_drop_job(c, j);
@@ -121,34 +141,38 @@ static void on_moved(struct consumer *c, int64_t moved, int64_t next_ms)
 }
 
 /* What a heartbeat has done beside renewing. */
-static void on_tidied(struct consumer *c, const redisReply *r)
+static void on_tidied(struct consumer *c, const struct broker_beat_reply *b)
 {
-    if (r->elements != 6 || !reply_is_number(r, 5)) {
-        return;
+    c->heard_ms = clock_mono_ms();
+    c->acked_taken = b->taken;
+    c->acked_ended = b->ended;
+    if (b->put_back > 0) {
+        log_warn("worker.put_back", "messages=%" PRId64, b->put_back);
     }
-    if (reply_number(r, 1) > 0) {
-        log_warn("worker.put_back", "messages=%" PRId64, reply_number(r, 1));
+    if (b->workers > 0) {
+        log_warn("worker.recovered", "messages=%" PRId64 " dead_workers=%" PRId64, b->messages,
+                 b->workers);
     }
-    if (reply_number(r, 3) > 0) {
-        log_warn("worker.recovered", "messages=%" PRId64 " dead_workers=%" PRId64,
-                 reply_number(r, 2), reply_number(r, 3));
-    }
-    on_moved(c, reply_number(r, 4), reply_number(r, 5));
+    on_moved(c, b->moved, b->next_ms);
 }
 
 /* number: the generation, and 1 in its lowest bit after a reconnect */
 static void on_heartbeat(void *ctx, uint64_t number, const redisReply *r)
 {
     struct consumer *c = ctx;
+    struct broker_beat_reply b;
 
-    if (!reply_is_number(r, 0) || number >> 1 != c->generation) {
+    if (number >> 1 != c->generation || !broker_read_heartbeat(r, &b)) {
         return;
     }
-    if (reply_number(r, 0) == 0) {
+    if (b.lost > 0) {
+        log_error("redis.lost_steps", "boot=%s steps=%" PRId64, c->self.boot, b.lost);
+    }
+    if (!b.registered) {
         consumer_abandon(c);
         return;
     }
-    on_tidied(c, r);
+    on_tidied(c, &b);
     if (number & 1 && !c->registered) {
         c->registered = true;
         consumer_send_steps(c);
@@ -159,19 +183,26 @@ static void on_heartbeat(void *ctx, uint64_t number, const redisReply *r)
 
 static void send_heartbeat(struct consumer *c, bool after_reconnect)
 {
+    /* What Redis knows of us is forgotten after a day. */
+    bool fresh = clock_mono_ms() - c->heard_ms < HEARD_MAX_MS;
     struct broker_cmd cmd;
-    struct buf tags;
+    struct buf known;
     char *info = info_json(c);
 
-    buf_init(&tags, 64 * KIB);
-    known_tags(c, &tags);
-    if (info && !tags.failed) {
-        broker_heartbeat(&cmd, &c->self, info, tags.data ? tags.data : "");
+    buf_init(&known, 64 * KIB);
+    known_numbers(c, &known);
+    if (info && !known.failed) {
+        struct broker_beat beat = {.info_json = info,
+                                   .known = known.data ? known.data : "",
+                                   .taken = fresh ? c->acked_taken : -1,
+                                   .ended = fresh ? c->acked_ended : -1};
+
+        broker_heartbeat(&cmd, &c->self, &beat);
         rdsa_script(c->redis, &cmd, on_heartbeat, c, c->generation << 1 | after_reconnect);
         loop_arm_ms(c->due_timer, DUE_EVERY_MS); /* the heartbeat has looked, too */
         broker_cmd_fini(&cmd);
     }
-    buf_fini(&tags);
+    buf_fini(&known);
     free(info);
 }
 
@@ -182,7 +213,7 @@ void consumer_on_redis_up(void *ctx)
     if (c->leaving) {
         return;
     }
-    if (c->last_number == 0 && !c->jobs) {
+    if (c->last_number == 0 && c->jobs.count == 0) {
         start_registration(c); /* the first time, or nothing has happened since */
     } else {
         send_heartbeat(c, true);

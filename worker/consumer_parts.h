@@ -4,11 +4,15 @@
 #include "common/keys.h"
 #include "worker/consumer.h"
 #include "worker/job.h"
+#include "worker/jobs.h"
 #include "worker/pool.h"
 #include "worker/rdsa.h"
 
-/* The consumer's inside, shared by consumer.c (jobs), consumer_link.c (being known to Redis, what
- * is done regularly) and consumer_wait.c (being woken). */
+/*
+ * The consumer's inside, shared by consumer.c (taking and giving to children), consumer_step.c (the
+ * steps of a job), consumer_link.c (being known to Redis, what is done regularly), consumer_wait.c
+ * (being woken) and consumer_remote.c (what others ask for).
+ */
 
 /* Blocks on one list until there is a message, on a connection of its own. */
 struct waiter {
@@ -18,17 +22,27 @@ struct waiter {
     bool waiting;
 };
 
+#define WAITERS_MAX (BROKER_QUEUES_MAX * KEY_PRIORITY_STEPS)
+
 struct consumer {
     struct consumer_config cf;
     struct broker self;
+    struct broker_queues queues;
     struct rdsa *redis;
-    struct waiter waiters[KEY_PRIORITY_STEPS];
+    struct waiter *waiters[WAITERS_MAX]; /* KEY_PRIORITY_STEPS for each queue, in their order */
     struct pool *pool;
-    struct job *jobs;
-    int job_count;
+    struct jobs jobs;
+    struct consumer_stats stats;
     uint64_t last_number;
-    uint64_t taking;     /* number of the take on its way, 0: none */
+    uint64_t taking; /* first number of the take on its way, 0: none */
+    int taking_count;
+    unsigned turn;       /* counts takes: the queues take turns */
     uint64_t generation; /* counts our boot ids */
+    /* Steps of this boot id that Redis has acknowledged, and when it last spoke to us. */
+    int64_t acked_taken, acked_ended, heard_ms;
+    struct job_queue endings; /* that go out together, see consumer_step.c */
+    int ending_count;
+    struct event *flush;
     struct event *beat_timer, *due_timer, *grace_timer;
     bool registered; /* Redis knows our boot id, as far as we know */
     bool empty;      /* the last take found nothing */
@@ -37,15 +51,26 @@ struct consumer {
 };
 
 /* consumer.c */
-void consumer_drop_job(struct consumer *c, struct job *j);
-/* Gives waiting jobs to free children, takes a message when one is left. */
+/* Gives waiting jobs to free children, takes messages when some are left. */
 void consumer_pump(struct consumer *c);
 /* The same, although the last take found nothing. */
 void consumer_take_again(struct consumer *c);
-/* After a reconnect: what was under way is said again. Every step bears that. */
-void consumer_send_steps(struct consumer *c);
 /* Leaves when it is time to and nothing is left to do. */
 void consumer_maybe_leave(struct consumer *c);
+/* Gives a job that is ready to a child. */
+void consumer_run(struct consumer *c, struct job *j);
+
+/* consumer_step.c */
+/* Does what the job's state asks for, after it has changed. */
+void consumer_go_on(struct consumer *c, struct job *j);
+/* Forgets a job, its hold having ended or being somebody else's. */
+void consumer_drop_job(struct consumer *c, struct job *j);
+/* After a reconnect: what was under way is said again. Every step bears that. */
+void consumer_send_steps(struct consumer *c);
+/* Tells the listener. */
+void consumer_tell(struct consumer *c, const struct job *j, enum job_news news);
+bool consumer_is_revoked(const struct consumer *c, const struct job *j);
+void consumer_on_flush(evutil_socket_t fd, short what, void *consumer);
 
 /* consumer_link.c */
 void consumer_start_timers(struct consumer *c);
@@ -62,6 +87,8 @@ int64_t reply_number(const redisReply *r, size_t i);
 /* Blocks on every list on which nobody of us blocks yet, when there is a reason to. */
 void consumer_wait(struct consumer *c);
 bool consumer_waits_everywhere(const struct consumer *c);
-void consumer_on_waiter_up(void *waiter);
+/* Begins and ends waiting for a queue's lists. */
+void consumer_add_waiters(struct consumer *c, int queue);
+void consumer_free_waiters(struct consumer *c, int queue);
 
 #endif

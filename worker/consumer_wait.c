@@ -1,3 +1,7 @@
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "common/mem.h"
 #include "worker/consumer_parts.h"
 
 #define WAIT_S  "20"
@@ -15,6 +19,11 @@ static void on_woken(void *ctx, UNUSED uint64_t number, const redisReply *r)
     }
 }
 
+static int waiter_count(const struct consumer *c)
+{
+    return c->queues.count * KEY_PRIORITY_STEPS;
+}
+
 /*
  * The last element of the list goes to where it was: nothing moves, but the command blocks while
  * the list is empty, and returns in the moment in which it is not.
@@ -24,8 +33,8 @@ void consumer_wait(struct consumer *c)
     if (!c->empty || c->stopping || !c->registered) {
         return;
     }
-    for (int i = 0; i < KEY_PRIORITY_STEPS; i++) {
-        struct waiter *w = &c->waiters[i];
+    for (int i = 0; i < waiter_count(c); i++) {
+        struct waiter *w = c->waiters[i];
 
         if (!w->waiting && rdsa_is_up(w->conn)) {
             w->waiting = true;
@@ -37,17 +46,46 @@ void consumer_wait(struct consumer *c)
 
 bool consumer_waits_everywhere(const struct consumer *c)
 {
-    for (int i = 0; i < KEY_PRIORITY_STEPS; i++) {
-        if (!c->waiters[i].waiting) {
+    for (int i = 0; i < waiter_count(c); i++) {
+        if (!c->waiters[i]->waiting) {
             return false;
         }
     }
     return true;
 }
 
-void consumer_on_waiter_up(void *ctx)
+static void on_waiter_up(void *ctx)
 {
     struct waiter *w = ctx;
 
     consumer_wait(w->consumer);
+}
+
+void consumer_add_waiters(struct consumer *c, int queue)
+{
+    for (int step = 0; step < KEY_PRIORITY_STEPS; step++) {
+        struct waiter *w = mem_alloc(sizeof *w);
+        struct rdsa_config cf = {.base = c->cf.base,
+                                 .addr = c->cf.redis,
+                                 .role = "wait",
+                                 .quiet = true,
+                                 .like = c->redis,
+                                 .on_up = on_waiter_up,
+                                 .ctx = w};
+
+        w->consumer = c;
+        broker_list(c->queues.name[queue], step, w->list);
+        w->conn = rdsa_new(&cf);
+        c->waiters[queue * KEY_PRIORITY_STEPS + step] = w;
+    }
+}
+
+void consumer_free_waiters(struct consumer *c, int queue)
+{
+    for (int step = 0; step < KEY_PRIORITY_STEPS; step++) {
+        struct waiter *w = c->waiters[queue * KEY_PRIORITY_STEPS + step];
+
+        rdsa_free(w->conn); /* on_woken gets its NULL */
+        free(w);
+    }
 }

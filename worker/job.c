@@ -26,7 +26,7 @@ struct job *job_new(uint64_t number, const struct broker *who, const struct brok
     j->who = *who;
     j->taken_ms = t->now_ms;
     j->recoveries = t->recoveries;
-    snprintf(j->tag, sizeof j->tag, "%" PRIu64, number);
+    snprintf(j->tag, sizeof j->tag, "%s", t->tag);
     return j;
 }
 
@@ -34,6 +34,8 @@ void job_free(struct job *j)
 {
     broker_cmd_fini(&j->cmd);
     msg_fini(&j->msg);
+    free(j->report_text);
+    free(j->report_traceback);
     free(j->bytes);
     free(j);
 }
@@ -98,19 +100,25 @@ void job_end_failure(struct job *j, const struct settings *s, const struct resul
     j->cmd.failed |= lost; /* as without a document */
 }
 
-/* why: "expired" or "terminated" */
-static void end_revoked(struct job *j, const struct settings *s, const char *why)
+const struct job_revoke JOB_REVOKED = {.why = "revoked"};
+
+void job_end_revoked(struct job *j, const struct settings *s, const struct job_revoke *r)
 {
-    struct result_exception x = {.type = "TaskRevokedError", .text = why};
+    struct result_exception x = {.type = "TaskRevokedError", .text = r->why};
     struct result_who who = who_of(j);
 
-    log_info("task.revoked", "id=%s task=%s reason=%s", LOGQ(j->msg.id), LOGQ(j->msg.task), why);
+    log_info("task.revoked", "id=%s task=%s reason=%s", LOGQ(j->msg.id), LOGQ(j->msg.task), r->why);
+    j->report = (struct job_report){.news = NEWS_REVOKED,
+                                    .expired = r->expired,
+                                    .terminated = r->terminated,
+                                    .signum = r->signum};
     end_finish(j, s, result_failure(&who, "REVOKED", &x, NULL, clock_wall_us()), false, NULL);
 }
 
-void job_end_terminated(struct job *j, const struct settings *s)
+void job_end_terminated(struct job *j, const struct settings *s, int signum)
 {
-    end_revoked(j, s, "terminated");
+    job_end_revoked(
+        j, s, &(struct job_revoke){.why = "terminated", .terminated = true, .signum = signum});
 }
 
 static void end_success(struct job *j, const struct settings *s, const cJSON *value)
@@ -264,11 +272,12 @@ static void end_refused(struct job *j, const struct settings *s, const struct er
 
 static void examine_times(struct job *j, const struct settings *s)
 {
+    static const struct job_revoke EXPIRED = {.why = "expired", .expired = true};
     const struct msg *m = &j->msg;
     int64_t now_us = j->taken_ms * 1000;
 
     if (m->expires_us != MSG_NO_TIME && now_us > m->expires_us) {
-        end_revoked(j, s, "expired");
+        job_end_revoked(j, s, &EXPIRED);
     } else if (m->eta_us != MSG_NO_TIME && m->eta_us > now_us) {
         end_delay(j);
     } else {

@@ -1,9 +1,12 @@
 #ifndef WORKER_JOB_H
 #define WORKER_JOB_H
 
+#include <sys/queue.h>
+
 #include "common/broker.h"
 #include "common/msg.h"
 #include "common/result.h"
+#include "worker/news.h"
 #include "worker/pool.h"
 #include "worker/settings.h"
 #include "worker/task.h"
@@ -20,10 +23,14 @@ enum job_state {
     JOB_RUNNING,
     JOB_LOSING, /* its child died: Redis counts how often that happened */
     JOB_ENDING, /* the step that ends the hold is on the way */
+    JOB_STATES,
 };
 
 struct job {
-    struct job *next;
+    TAILQ_ENTRY(job) all, ready, ending; /* of the consumer's lists, as the next three members */
+    struct job *chained;
+    enum job_state noted;
+    bool in_endings;
     uint64_t number;
     char tag[BROKER_TAG_SIZE];
     struct broker who; /* under which boot id it is held */
@@ -34,13 +41,20 @@ struct job {
     const struct task *task;
     int64_t taken_ms;   /* Redis' clock */
     int64_t recoveries; /* as in struct broker_taken */
-    int64_t started_ms; /* monotonic */
+    int64_t started_ms; /* monotonic; 0: no child has begun it */
     int64_t started_wall_us;
     struct broker_cmd cmd; /* of ADOPTING, LOSING, ENDING */
+    /* How it ended, recorded with the ending (news below NEWS_SUCCEEDED: nothing to tell). The
+     * texts belong to the job. */
+    struct job_report report;
+    char *report_text, *report_traceback;
+    bool told;
     struct pool_outcome loss;
 };
 
-/* Copies the bytes. NULL when memory is out. */
+TAILQ_HEAD(job_queue, job);
+
+/* Copies tag and bytes. NULL when memory is out. */
 struct job *job_new(uint64_t number, const struct broker *who,
                     const struct broker_taken *t) MUST_CHECK;
 void job_free(struct job *j);
@@ -61,12 +75,21 @@ struct task_limits job_limits(const struct job *j);
 void job_end_answer(struct job *j, const struct settings *s, const char *frame, size_t len);
 void job_end_failure(struct job *j, const struct settings *s, const struct result_exception *x);
 void job_end_requeue(struct job *j);
+/* Not to be run, or not any further: REVOKED with TaskRevokedError(why). */
+struct job_revoke {
+    const char *why; /* "revoked", "terminated", "expired" */
+    bool expired;
+    bool terminated;
+    int signum;
+};
+extern const struct job_revoke JOB_REVOKED; /* the first of them */
+void job_end_revoked(struct job *j, const struct settings *s, const struct job_revoke *r);
 /* The child died: asks Redis to count and to put the message back. */
 void job_lose(struct job *j, const struct pool_outcome *loss);
 /* It died too often. */
 void job_end_lost(struct job *j, const struct settings *s);
 void job_end_time_limit(struct job *j, const struct settings *s);
 /* Somebody had it ended while it ran: REVOKED. */
-void job_end_terminated(struct job *j, const struct settings *s);
+void job_end_terminated(struct job *j, const struct settings *s, int signum);
 
 #endif

@@ -107,14 +107,15 @@ void rdsa_command(struct rdsa *c, int timeout_ms, rdsa_fn fn, void *ctx, uint64_
 void rdsa_script(struct rdsa *c, const struct broker_cmd *cmd, rdsa_fn fn, void *ctx,
                  uint64_t number)
 {
-    const char *argv[BROKER_ARGS_MAX + 3];
-    size_t lens[BROKER_ARGS_MAX + 3];
+    size_t n = (size_t)cmd->n + 3;
+    const char **argv = mem_try_array(n, sizeof *argv);
+    size_t *lens = mem_try_array(n, sizeof *lens);
     char keys[12];
     struct op *op;
 
-    if (!c->up || cmd->failed) {
+    if (!c->up || cmd->failed || !argv || !lens) {
         fn(ctx, number, NULL);
-        return;
+        goto out;
     }
     snprintf(keys, sizeof keys, "%d", cmd->keys);
     argv[0] = "EVALSHA";
@@ -132,6 +133,9 @@ void rdsa_script(struct rdsa *c, const struct broker_cmd *cmd, rdsa_fn fn, void 
     op->ctx = ctx;
     op->number = number;
     send_op(c, op, cmd->n + 3, argv, lens);
+out:
+    free(argv);
+    free(lens);
 }
 
 /* ---- subscribing ---- */

@@ -104,8 +104,7 @@ def test_message_that_kills_every_worker_is_given_up(spawn, redis_server, jobs):
     raw = '{"task":"test.add","id":"poison","args":[1]}'
     for i in range(10):
         jobs.redis.sadd("aion2:workers", f"gone{i}")
-        jobs.redis.hset(f"aion2:held:gone{i}", "1", raw)
-        jobs.redis.hset(f"aion2:heldq:gone{i}", "1", "nowhere")
+        jobs.redis.hset(f"aion2:held:gone{i}", "1", "nowhere\n" + raw)
     jobs.redis.hincrby("aion2:counters", "taken", 11)
     wait_for(lambda: jobs.redis.info("server")["uptime_in_seconds"] >= 10, 15, "Redis' old age")
     w = spawn("aion2-worker", env=worker_env(redis_server))

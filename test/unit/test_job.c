@@ -19,11 +19,12 @@ static const struct settings SETTINGS = {.worker_name = "aion2@lab",
                                          .result_expires_s = 86400,
                                          .retry_base_s = 60,
                                          .test_tasks = true};
-static const struct broker WHO = {.queue = "celery", .boot = "boot"};
+static const struct broker WHO = {.boot = "boot"};
 
 static struct job *take(const char *text, int64_t recoveries)
 {
-    struct broker_taken t = {.list = "celery",
+    struct broker_taken t = {.tag = "7",
+                             .list = "celery",
                              .bytes = text,
                              .len = strlen(text),
                              .now_ms = NOW_MS,
@@ -215,7 +216,7 @@ static void test_the_request_tells_the_child_everything(void **state)
 /* Without memory for a step it is marked, never sent half. */
 static void test_no_memory_for_the_message(void **state)
 {
-    struct broker_taken t = {.list = "celery", .bytes = "x", .len = 1};
+    struct broker_taken t = {.tag = "1", .list = "celery", .bytes = "x", .len = 1};
 
     (void)state;
     mem_fail_at(1);

@@ -1,0 +1,226 @@
+#include "common/broker_lua.h"
+#include "common/broker_lua_parts.h"
+
+/* What happens to a hold, and what ends it; broker_lua.c has how it begins. */
+
+/* KEYS held, recoveries; ARGV tag, bytes */
+struct script BROKER_LUA_ADOPT = {
+    .name = "adopt",
+    .lua = LUA_HOLD LUA_FORGET_RECOVERIES
+    "local list = hold(KEYS[1], ARGV[1])\n"
+    "if not list then return 0 end\n"
+    "if redis.call('EXISTS', KEYS[2]) == 1 then forget_recoveries(KEYS[1], ARGV[1], KEYS[2]) end\n"
+    "redis.call('HSET', KEYS[1], ARGV[1], list .. '\\n' .. ARGV[2])\n"
+    "return 1\n",
+};
+
+/* KEYS held, result; ARGV tag, doc, expires */
+struct script BROKER_LUA_STARTED = {
+    .name = "started",
+    .lua = LUA_STORE
+    "if redis.call('HEXISTS', KEYS[1], ARGV[1]) == 0 then return 0 end\n"
+    "local status = status_of(KEYS[2])\n"
+    "if status == 'SUCCESS' or status == 'FAILURE' or status == 'REVOKED' then return 0 end\n"
+    "store(KEYS[2], ARGV[3], ARGV[2])\n"
+    "return 1\n",
+};
+
+/* KEYS held, claim; ARGV boot, tag, prefix of held */
+struct script BROKER_LUA_SINGLE = {
+    .name = "single",
+    .lua = "if redis.call('HEXISTS', KEYS[1], ARGV[2]) == 0 then return -1 end\n"
+           "local mine = ARGV[1] .. ' ' .. ARGV[2]\n"
+           "local claim = redis.pcall('GET', KEYS[2])\n"
+           "if type(claim) == 'string' and claim ~= mine then\n"
+           "  local boot, tag = string.match(claim, '^(%S+) (%S+)$')\n"
+           "  if boot and redis.call('HEXISTS', ARGV[3] .. boot, tag) == 1 then return 0 end\n"
+           "end\n"
+           "redis.call('SETEX', KEYS[2], " FORGET_S ", mine)\n"
+           "return 1\n",
+};
+
+/*
+ * bury(k, letter): into the dead letters. follow(k, end, args, first): what an end brings with it.
+ * A message that cannot be pushed where it says is set aside, so that one wrong list does not
+ * repeat the others.
+ */
+#define LUA_FOLLOW                                                                                 \
+    "local function bury(k, letter)\n"                                                             \
+    "  local at = string.format('{\"at\":%.0f,', math.floor(now_ms() / 1000))\n"                   \
+    "  push_bounded(k.dead, at .. string.sub(letter, 2), k.dead_max, k.bytes_max, k.counters,\n"   \
+    "    'dead_trimmed')\n"                                                                        \
+    "  count(k.counters, 'dead', 1)\n"                                                             \
+    "end\n"                                                                                        \
+    "local function push(k, list, m)\n"                                                            \
+    "  if type(redis.pcall('LPUSH', list, m)) ~= 'number' then\n"                                  \
+    "    push_bounded(k.quarantine, cjson.encode({at = math.floor(now_ms() / 1000), q = list,\n"   \
+    "      reason = 'a message that follows a task, whose list cannot be written', b64 = '',\n"    \
+    "      text = m}), k.quarantine_max, k.bytes_max, k.counters, 'quarantine_trimmed')\n"         \
+    "    count(k.counters, 'quarantine_foreign', 1)\n"                                             \
+    "  end\n"                                                                                      \
+    "  count(k.counters, 'sent', 1)\n"                                                             \
+    "end\n"                                                                                        \
+    "local function chord_is_open(k, group)\n"                                                     \
+    "  if group == '' then return true end\n"                                                      \
+    "  local key = k.group_prefix .. group\n"                                                      \
+    "  if k.open[group] == nil then\n"                                                             \
+    "    k.open[group] = redis.call('EXISTS', key .. '.j') == 1\n"                                 \
+    "    redis.call('DEL', key .. '.j', key .. '.t', key .. '.s')\n"                               \
+    "  end\n"                                                                                      \
+    "  return k.open[group]\n"                                                                     \
+    "end\n"                                                                                        \
+    "local function follow(k, x, args, first)\n"                                                   \
+    "  for i = first, first + 4 * (x.follows - 1), 4 do\n"                                         \
+    "    local kind, key, bytes = args[i], args[i + 1], args[i + 2]\n"                             \
+    "    if not chord_is_open(k, args[i + 3]) then\n"                                              \
+    "      -- somebody else has ended it\n"                                                        \
+    "    elseif kind == 'push' then\n"                                                             \
+    "      push(k, key, bytes)\n"                                                                  \
+    "    elseif kind == 'store' then\n"                                                            \
+    "      store(key, x.expires, bytes)\n"                                                         \
+    "    else\n"                                                                                   \
+    "      redis.call('SETEX', key, x.expires, bytes)\n"                                           \
+    "    end\n"                                                                                    \
+    "  end\n"                                                                                      \
+    "end\n"
+
+/* finish(k, end, args, first follow): how one hold ends. */
+#define LUA_FINISH_ONE                                                                             \
+    "local function finish(k, x, args, first)\n"                                                   \
+    "  if (x.letter ~= '' or x.follows > 0) and redis.call('HEXISTS', k.held, x.tag) == 1 then\n"  \
+    "    if x.letter ~= '' then bury(k, x.letter) end\n"                                           \
+    "    follow(k, x, args, first)\n"                                                              \
+    "  end\n"                                                                                      \
+    "  local had = end_hold(k, x.tag)\n"                                                           \
+    "  if x.doc ~= '' and (had ~= 0 or x.success) then store(x.key, x.expires, x.doc) end\n"       \
+    "  if had ~= 0 and k.losses then redis.pcall('HDEL', k.losses, x.id) end\n"                    \
+    "  if had == 2 and x.success then\n"                                                           \
+    "    redis.call('SETEX', k.restored_prefix .. string.match(x.tag, ':(.+)$'), 86400, x.id)\n"   \
+    "  end\n"                                                                                      \
+    "  return had\n"                                                                               \
+    "end\n"
+
+/*
+ * KEYS held, counters, boot, recoveries, losses, dead, quarantine, unacked, unacked_index, results;
+ * ARGV dead_max, quarantine_max, bytes_max, prefixes of restored and groups, and for each result:
+ * tag, id, doc, expires, success, dead letter, number of follows and for each of them: kind, key,
+ * bytes, guard
+ */
+struct script BROKER_LUA_FINISH = {
+    .name = "finish",
+    .lua = LUA_NOW_MS LUA_COUNT LUA_PUSH_BOUNDED LUA_HOLD LUA_UNMIRROR LUA_FORGET_RECOVERIES
+        LUA_END_HOLD LUA_STORE LUA_FOLLOW LUA_FINISH_ONE
+    "local k = {held = KEYS[1], counters = KEYS[2], recoveries = existing(KEYS[4]),\n"
+    "  losses = existing(KEYS[5]), dead = KEYS[6], quarantine = KEYS[7], unacked = KEYS[8],\n"
+    "  index = KEYS[9], dead_max = tonumber(ARGV[1]), quarantine_max = tonumber(ARGV[2]),\n"
+    "  bytes_max = ARGV[3], restored_prefix = ARGV[4], group_prefix = ARGV[5], open = {}}\n"
+    "local reply, ended, a = {}, 0, 6\n"
+    "for i = 10, #KEYS do\n"
+    "  local x = {key = KEYS[i], tag = ARGV[a], id = ARGV[a + 1], doc = ARGV[a + 2],\n"
+    "    expires = ARGV[a + 3], success = ARGV[a + 4] == '1', letter = ARGV[a + 5],\n"
+    "    follows = tonumber(ARGV[a + 6])}\n"
+    "  local had = finish(k, x, ARGV, a + 7)\n"
+    "  if had ~= 0 then ended = ended + 1 end\n"
+    "  reply[#reply + 1] = had\n"
+    "  a = a + 7 + 4 * x.follows\n"
+    "end\n"
+    "if ended > 0 then\n"
+    "  count(k.counters, 'done', ended)\n"
+    "  count(KEYS[3], 'ended', ended)\n"
+    "end\n"
+    "return reply\n",
+};
+
+/*
+ * KEYS held, counters, boot, recoveries, unacked, unacked_index, delayed, result;
+ * ARGV tag, nonce, id, message, due_ms, relative, counter, doc, expires
+ */
+struct script BROKER_LUA_POSTPONE = {
+    .name = "postpone",
+    .lua = LUA_NOW_MS LUA_COUNT LUA_HOLD LUA_UNMIRROR LUA_FORGET_RECOVERIES LUA_END_HOLD LUA_STORE
+    "local list = hold(KEYS[1], ARGV[1])\n"
+    "if not list then return 0 end\n"
+    "local due = tonumber(ARGV[5])\n"
+    "if ARGV[6] == '1' then due = due + now_ms() end\n"
+    "redis.call('ZADD', KEYS[7], string.format('%.0f', due),\n"
+    "  cjson.encode({q = list, m = ARGV[4], n = ARGV[2], id = ARGV[3]}))\n"
+    "end_hold({held = KEYS[1], unacked = KEYS[5], index = KEYS[6], recoveries = existing(KEYS[4])},\n"
+    "  ARGV[1])\n"
+    "count(KEYS[2], ARGV[7], 1)\n"
+    "count(KEYS[3], 'ended', 1)\n"
+    "if ARGV[8] ~= '' then store(KEYS[8], ARGV[9], ARGV[8]) end\n"
+    "return 1\n",
+};
+
+/* KEYS held, counters, boot, unacked, unacked_index; ARGV tag */
+struct script BROKER_LUA_REQUEUE = {
+    .name = "requeue",
+    .lua = LUA_COUNT LUA_HOLD LUA_UNMIRROR LUA_REDELIVERED LUA_PUT_BACK_ONE
+    "local k = {held = KEYS[1], unacked = KEYS[4], index = KEYS[5]}\n"
+    "if not put_back_one(k, ARGV[1]) then return 0 end\n"
+    "count(KEYS[2], 'requeued', 1)\n"
+    "count(KEYS[3], 'ended', 1)\n"
+    "return 1\n",
+};
+
+/* KEYS held, counters, boot, unacked, unacked_index, losses; ARGV tag, id, losses_max */
+struct script BROKER_LUA_LOST = {
+    .name = "lost",
+    .lua = LUA_COUNT LUA_HOLD LUA_UNMIRROR LUA_REDELIVERED LUA_PUT_BACK_ONE
+    "local k = {held = KEYS[1], unacked = KEYS[4], index = KEYS[5]}\n"
+    "if redis.call('HEXISTS', k.held, ARGV[1]) == 0 then return {0, 0} end\n"
+    "local losses = redis.call('HINCRBY', KEYS[6], ARGV[2], 1)\n"
+    "redis.call('EXPIRE', KEYS[6], " FORGET_S ")\n"
+    "if losses >= tonumber(ARGV[3]) then return {losses, 0} end\n"
+    "put_back_one(k, ARGV[1])\n"
+    "count(KEYS[2], 'requeued', 1)\n"
+    "count(KEYS[3], 'ended', 1)\n"
+    "return {losses, 1}\n",
+};
+
+/*
+ * KEYS held, counters, boot, recoveries, unacked, unacked_index, quarantine;
+ * ARGV tag, reason, b64, quarantine_max, quarantine_bytes_max
+ */
+struct script BROKER_LUA_QUARANTINE = {
+    .name = "quarantine",
+    .lua = LUA_NOW_MS LUA_COUNT LUA_PUSH_BOUNDED LUA_HOLD LUA_UNMIRROR LUA_FORGET_RECOVERIES
+        LUA_END_HOLD
+    "local list = hold(KEYS[1], ARGV[1])\n"
+    "if not list then return 0 end\n"
+    "push_bounded(KEYS[7], cjson.encode({at = math.floor(now_ms() / 1000), reason = ARGV[2], q = list,\n"
+    "  b64 = ARGV[3]}), tonumber(ARGV[4]), ARGV[5], KEYS[2], 'quarantine_trimmed')\n"
+    "end_hold({held = KEYS[1], unacked = KEYS[5], index = KEYS[6], recoveries = existing(KEYS[4])},\n"
+    "  ARGV[1])\n"
+    "count(KEYS[2], 'quarantined', 1)\n"
+    "count(KEYS[3], 'ended', 1)\n"
+    "return 1\n",
+};
+
+/* KEYS .j, .s, .t of the group; ARGV score, member, expires, parts_max, bytes_max */
+struct script BROKER_LUA_CHORD_PART = {
+    .name = "chord_part",
+    .lua = "local parts = redis.pcall('ZADD', KEYS[1], ARGV[1], ARGV[2])\n"
+           "if type(parts) ~= 'number' then return {-1, false, false} end\n"
+           "for i = 1, 3 do redis.call('EXPIRE', KEYS[i], ARGV[3]) end\n"
+           "parts = redis.call('ZCARD', KEYS[1])\n"
+           "local size, more = redis.pcall('GET', KEYS[2]), redis.pcall('GET', KEYS[3])\n"
+           "if type(size) ~= 'string' then size = false end\n"
+           "if type(more) ~= 'string' then more = false end\n"
+           "if not tonumber(size) or parts < tonumber(size) + (tonumber(more or 0) or 0) then\n"
+           "  return {parts, size, more}\n"
+           "end\n"
+           "if parts > tonumber(ARGV[4]) then return {parts, size, more, 0} end\n"
+           "local members, bytes = redis.call('ZRANGE', KEYS[1], 0, -1), 0\n"
+           "for _, m in ipairs(members) do bytes = bytes + #m end\n"
+           "if bytes > tonumber(ARGV[5]) then return {parts, size, more, 0} end\n"
+           "return {parts, size, more, members}\n",
+};
+
+/* KEYS delayed, quarantine, counters; ARGV messages_max, quarantine_max, quarantine_bytes_max */
+struct script BROKER_LUA_DUE = {
+    .name = "due",
+    .lua = LUA_NOW_MS LUA_COUNT LUA_PUSH_BOUNDED LUA_DUE
+    "local k = {delayed = KEYS[1], quarantine = KEYS[2], counters = KEYS[3]}\n"
+    "return {due(k, tonumber(ARGV[1]), ARGV[2], ARGV[3])}\n",
+};
