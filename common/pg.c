@@ -88,13 +88,13 @@ static PGresult *checked(PGconn *c, PGresult *r, struct err *e)
 
 PGresult *pg_exec(PGconn *c, const char *sql, struct err *e)
 {
-    return checked(c, PQexec(c, sql), e);
+    return checked(c, pg_query(c, sql), e);
 }
 
 PGresult *pg_exec_params(PGconn *c, const char *sql, int n, const char *const *values,
                          struct err *e)
 {
-    return checked(c, PQexecParams(c, sql, n, NULL, values, NULL, NULL, 0), e);
+    return checked(c, pg_query_params(c, sql, n, values), e);
 }
 
 bool pg_run(PGconn *c, const char *sql, struct err *e)

@@ -20,6 +20,21 @@ PGresult *pg_exec_params(PGconn *c, const char *sql, int n, const char *const *v
 bool pg_run(PGconn *c, const char *sql, struct err *e) MUST_CHECK;
 
 /*
+ * While a watch is set, this thread waits for PostgreSQL in short pieces and asks between them
+ * whether it is to give up. If so, the statement is cancelled on the server and fails (57014,
+ * ERR_CANCELLED). NULL ends the watch.
+ */
+typedef bool (*pg_watch_fn)(void *ctx);
+void pg_watch(pg_watch_fn asked, void *ctx);
+bool pg_watch_says_stop(void);
+
+/* libpq's PQexec, PQexecParams (text), PQgetResult and waiting PQgetCopyData under that watch. */
+PGresult *pg_query(PGconn *c, const char *sql) MUST_CHECK;
+PGresult *pg_query_params(PGconn *c, const char *sql, int n, const char *const *values) MUST_CHECK;
+PGresult *pg_next_result(PGconn *c) MUST_CHECK;
+int pg_next_copied(PGconn *c, char **bytes) MUST_CHECK;
+
+/*
  * Classes by SQLSTATE: 08, 40, 53, 55P03, 57P0x, XX000-less connection loss and no SQLSTATE at all
  * are retryable; 57014 is cancelled; everything else is permanent. Source: PostgreSQL, appendix A.
  */

@@ -64,12 +64,35 @@ static bool run_steps(struct batch *b, struct err *e)
     for (size_t i = 0; i < ARRAY_LEN(STEPS) && !b->result; i++) {
         int64_t start = clock_mono_us();
 
-        if (!STEPS[i].run(b, e)) {
+        if (task_cancelled(b->req, e) || !STEPS[i].run(b, e)) {
             return err_prefix(e, STEPS[i].name);
         }
         b->phases[b->phase_count++] = (struct batch_phase){STEPS[i].name, seconds_since(start)};
     }
     return true;
+}
+
+static bool is_cancelled(void *batch)
+{
+    const struct batch *b = batch;
+    struct err ignored;
+
+    return task_cancelled(b->req, &ignored);
+}
+
+/* The same, and waits for PostgreSQL end when the task is to stop. */
+static bool run_watched(struct batch *b, struct err *e)
+{
+    bool ok;
+
+    pg_watch(is_cancelled, b);
+    ok = run_steps(b, e);
+    pg_watch(NULL, NULL);
+    if (!ok && task_cancelled(b->req, e)) {
+        /* whatever error the end came with, that is why */
+        log_warn("batch.cancelled", "run=%" PRId64 " attempt=%d", b->run_id, b->attempt);
+    }
+    return ok;
 }
 
 static void log_done(const struct batch *b, double seconds)
@@ -120,7 +143,7 @@ cJSON *batch_task(const struct task_request *req, struct err *e)
 
     population_init(&b.people);
     failures_init(&b.failures);
-    if (run_steps(&b, e)) {
+    if (run_watched(&b, e)) {
         result = b.result;
     } else {
         log_error("batch.failed", "run=%" PRId64 " attempt=%d class=%s text=%s", b.run_id,

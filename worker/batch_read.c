@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/batch_parts.h"
@@ -33,7 +34,8 @@ struct pool {
     uint32_t chunk_blocks;
     uint32_t blocks; /* of the table; the last chunk has no upper bound */
     bool all_asked;
-    bool data_error; /* why it failed: the data, not the connection */
+    int64_t heard_ms; /* when something has arrived last */
+    bool data_error;  /* why it failed: the data, not the connection */
 };
 
 bool batch_is_data_error(const char *sqlstate)
@@ -254,9 +256,11 @@ static bool wait_and_advance(struct pool *pool, struct err *e)
         fds[i] = (struct pollfd){.fd = fd, .events = POLLIN};
     }
     fds[pool->count] = (struct pollfd){.fd = PQsocket(pool->b->main), .events = POLLIN};
-    if (poll(fds, (nfds_t)pool->count + 1, SILENCE_MAX_MS) == 0) {
-        return err_set(e, ERR_RETRYABLE, "OperationalError", "PostgreSQL has fallen silent");
+    if (poll(fds, (nfds_t)pool->count + 1, TASK_WAIT_MS) <= 0) {
+        return clock_mono_ms() - pool->heard_ms < SILENCE_MAX_MS ||
+               err_set(e, ERR_RETRYABLE, "OperationalError", "PostgreSQL has fallen silent");
     }
+    pool->heard_ms = clock_mono_ms();
     if (fds[pool->count].revents && !check_main(pool->b->main, e)) {
         return false;
     }
@@ -278,8 +282,9 @@ static bool run_pool(struct pool *pool, struct err *e)
             return false;
         }
     }
+    pool->heard_ms = clock_mono_ms();
     while (pool->busy > 0) {
-        if (!wait_and_advance(pool, e)) {
+        if (task_cancelled(pool->b->req, e) || !wait_and_advance(pool, e)) {
             return false;
         }
     }

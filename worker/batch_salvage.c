@@ -147,7 +147,7 @@ static bool next_known_server(struct salvage *s, char name[SERVER_NAME_SIZE], st
 static bool next_server(struct salvage *s, char name[SERVER_NAME_SIZE], bool *sure, struct err *e)
 {
     const char *values[] = {name};
-    PGresult *r = PQexecParams(s->c, NEXT_SQL, 1, NULL, values, NULL, NULL, 0);
+    PGresult *r = pg_query_params(s->c, NEXT_SQL, 1, values);
     bool ok = true;
 
     *sure = PQresultStatus(r) == PGRES_TUPLES_OK;

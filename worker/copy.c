@@ -43,7 +43,7 @@ static bool finish_results(PGconn *c, char *sqlstate, struct err *e)
     PGresult *r;
     bool ok = true;
 
-    while ((r = PQgetResult(c)) != NULL) {
+    while ((r = pg_next_result(c)) != NULL) {
         if (ok && PQresultStatus(r) != PGRES_COMMAND_OK) {
             note_failure(c, r, sqlstate, e);
             ok = false;
@@ -55,7 +55,7 @@ static bool finish_results(PGconn *c, char *sqlstate, struct err *e)
 
 static bool start(PGconn *c, const char *sql, ExecStatusType wanted, char *sqlstate, struct err *e)
 {
-    PGresult *r = PQexec(c, sql);
+    PGresult *r = pg_query(c, sql);
     bool ok = PQresultStatus(r) == wanted;
 
     if (!ok) {
@@ -78,7 +78,7 @@ bool copy_read(PGconn *c, const struct copy_source *s, char sqlstate[SQLSTATE_SI
         return false;
     }
     pgcopy_reader_init(&in);
-    while ((len = PQgetCopyData(c, &bytes, 0)) > 0) {
+    while ((len = pg_next_copied(c, &bytes)) > 0) {
         bool ok = copy_take_message(s, &in, bytes, (size_t)len, e);
 
         PQfreemem(bytes);
@@ -108,6 +108,9 @@ bool copy_write_begin(struct copy_writer *w, PGconn *c, const char *sql, struct 
 
 static bool send_out(struct copy_writer *w, struct err *e)
 {
+    if (pg_watch_says_stop()) {
+        return err_set(e, ERR_CANCELLED, "CancelledError", "asked to stop");
+    }
     if (PQputCopyData(w->c, w->out.data, (int)w->out.len) != 1) {
         pg_error(w->c, NULL, e);
         return false;

@@ -1,5 +1,6 @@
 #include "worker/run_once.h"
 
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -22,6 +23,25 @@ static int print_result(const cJSON *result)
     return EXIT_DONE;
 }
 
+/* Ctrl-C asks the task to stop; once more does not ask. */
+static _Atomic uint64_t stop_asked;
+
+static void on_signal(int sig)
+{
+    stop_asked = 1;
+    signal(sig, SIG_DFL);
+}
+
+static void hear_signals(struct task_request *req)
+{
+    struct sigaction ask = {.sa_handler = on_signal}; /* no SA_RESTART: waits end */
+
+    sigaction(SIGINT, &ask, NULL);
+    sigaction(SIGTERM, &ask, NULL);
+    req->cancel = &stop_asked;
+    req->number = 1;
+}
+
 int run_once(const struct settings *s, const char *task_name, const char *id, int64_t slot_unix_s)
 {
     const struct task *task = task_find(task_name, s);
@@ -40,6 +60,7 @@ int run_once(const struct settings *s, const char *task_name, const char *id, in
     req.kwargs = cJSON_CreateObject();
     uuid_random(random_id);
     req.id = id ? id : random_id;
+    hear_signals(&req);
     result = task->run(&req, &e);
     if (result) {
         code = print_result(result);

@@ -2,6 +2,7 @@
 
 import json
 import select
+import signal
 from contextlib import contextmanager
 from datetime import datetime, timezone
 
@@ -461,3 +462,25 @@ def test_help_and_unknown_task(pg):
     assert done.returncode == 64
     assert "no.such.task" in done.stderr
     assert json.loads(run_batch(pg).stdout)["status"] == "no_data"
+
+
+# ------------------------------------------------------------------------------------ cancelled
+
+
+@pytest.mark.parametrize("point", POINTS)
+def test_a_batch_that_is_asked_to_stop_leaves_nothing_behind(pg, spawn, point):
+    """While it waits for PostgreSQL: the wait ends, the rest is rolled back, the lock is free."""
+    populate(pg)
+    batch(pg)
+    before = published(pg)
+    with held_up(pg, point):
+        program = start_and_hold(pg, spawn, point, "cancelled")
+        program.signal(signal.SIGTERM)
+        assert program.wait(20) == 1
+        assert "cancelled SoftTimeLimitExceeded" in program.log()
+        wait_for(lambda: lock_is_free(pg), what="the lock of the batch")
+        wait_for(lambda: not waits(pg, point), what="the end of its sessions")
+    assert published(pg) == before
+    assert pg.query("SELECT state, error LIKE '%%SoftTimeLimitExceeded%%' FROM batch_runs"
+                    " WHERE task_id = 'cancelled'") == [("failed", True)]
+    check(pg, batch(pg, "cancelled"))  # a retry of it may run

@@ -1,0 +1,100 @@
+#include <poll.h>
+
+#include "common/pg.h"
+
+#define PIECE_MS 250
+
+/* Of this thread. */
+static __thread struct {
+    pg_watch_fn asked;
+    void *ctx;
+    bool cancelled; /* the statement that runs now */
+} watch;
+
+void pg_watch(pg_watch_fn asked, void *ctx)
+{
+    watch.asked = asked;
+    watch.ctx = ctx;
+}
+
+bool pg_watch_says_stop(void)
+{
+    return watch.asked && watch.asked(watch.ctx);
+}
+
+/* The server ends the statement with 57014, and we go on waiting for that. */
+static void cancel_statement(PGconn *c)
+{
+    PGcancel *cancel = PQgetCancel(c);
+    char ignored[256]; /* the server is away, then: the wait finds out */
+
+    watch.cancelled = true;
+    if (cancel) {
+        (void)PQcancel(cancel, ignored, sizeof ignored);
+        PQfreeCancel(cancel);
+    }
+}
+
+/* Until something has arrived or the piece is over. False: the connection is broken. */
+static bool wait_a_piece(PGconn *c)
+{
+    struct pollfd fd = {.fd = PQsocket(c), .events = POLLIN};
+
+    if (!watch.cancelled && pg_watch_says_stop()) {
+        cancel_statement(c);
+    }
+    return poll(&fd, 1, PIECE_MS) <= 0 || PQconsumeInput(c) == 1;
+}
+
+PGresult *pg_next_result(PGconn *c)
+{
+    while (watch.asked && PQisBusy(c) && wait_a_piece(c)) {
+    }
+    return PQgetResult(c);
+}
+
+int pg_next_copied(PGconn *c, char **bytes)
+{
+    int len = PQgetCopyData(c, bytes, watch.asked != NULL);
+
+    while (len == 0 && wait_a_piece(c)) {
+        len = PQgetCopyData(c, bytes, 1);
+    }
+    return len == 0 ? -2 : len;
+}
+
+/* As PQexec does: the last result counts, and one that begins a COPY. */
+static PGresult *last_result(PGconn *c)
+{
+    PGresult *last = NULL;
+    PGresult *r;
+
+    while ((r = pg_next_result(c)) != NULL) {
+        ExecStatusType status = PQresultStatus(r);
+
+        PQclear(last);
+        last = r;
+        if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || PQstatus(c) != CONNECTION_OK) {
+            break;
+        }
+    }
+    return last;
+}
+
+PGresult *pg_query(PGconn *c, const char *sql)
+{
+    if (!watch.asked) {
+        return PQexec(c, sql);
+    }
+    watch.cancelled = false;
+    return PQsendQuery(c, sql) ? last_result(c) : NULL;
+}
+
+PGresult *pg_query_params(PGconn *c, const char *sql, int n, const char *const *values)
+{
+    if (!watch.asked) {
+        return PQexecParams(c, sql, n, NULL, values, NULL, NULL, 0);
+    }
+    watch.cancelled = false;
+    return PQsendQueryParams(c, sql, n, NULL, values, NULL, NULL, 0) ? last_result(c) : NULL;
+}
