@@ -7,6 +7,7 @@ RUN apt-get update \
       gcc \
       libc6-dev \
       libcjson-dev \
+      libcurl4-openssl-dev \
       libevent-dev \
       libhiredis-dev \
       libpq-dev \
@@ -24,6 +25,7 @@ FROM debian:12-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
       libcjson1 \
+      libcurl4 \
       libevent-core-2.1-7 \
       libevent-extra-2.1-7 \
       libhiredis0.14 \

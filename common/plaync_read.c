@@ -43,7 +43,9 @@ enum plaync_verdict plaync_judge(long status, const char *content_type, const cJ
     if (status == 404 && code && strcmp(code, "resource.not_found") == 0) {
         return not_found(e);
     }
-    if (status == 403 || status == 429 || status == 503 || (status == 200 && !doc)) {
+    /* A redirect leads to a web page that says so. */
+    if (status / 100 == 3 || status == 403 || status == 429 || status == 503 ||
+        (status == 200 && !doc)) {
         err_set(e, ERR_RETRYABLE, "SourceBusy", "the source answered with status %ld and no data",
                 status);
         return PLAYNC_BUSY;

@@ -39,7 +39,7 @@ shell_quote() { printf "'%s'" "${1//\'/\'\\\'\'}"; }
 # ------------------------------------------------------------------------------------- packages
 
 PACKAGES_BUILD=(gcc libc6-dev make pkg-config libpq-dev libhiredis-dev libcjson-dev libevent-dev
-    zlib1g-dev)
+    libcurl4-openssl-dev zlib1g-dev)
 PACKAGES_SERVERS=(postgresql-15 redis-server redis-tools python3)
 PACKAGES_TEST=(libcmocka-dev clang-14 clang-format-14 python3-pytest python3-pytest-xdist
     python3-pytest-timeout python3-celery python3-redis python3-psycopg2 python3-sqlalchemy

@@ -274,7 +274,7 @@ static void test_judgement(void **state)
         {429, NULL, NULL, PLAYNC_BUSY},
         {503, "application/json", "{}", PLAYNC_BUSY},
         {500, "application/json", "{}", PLAYNC_UNAVAILABLE},
-        {302, NULL, NULL, PLAYNC_UNAVAILABLE},
+        {302, NULL, NULL, PLAYNC_BUSY},
     };
 
     (void)state;
