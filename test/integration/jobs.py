@@ -2,6 +2,7 @@
 
 import base64
 import json
+import threading
 import uuid
 
 from celery import Celery
@@ -36,11 +37,11 @@ def celery_client(redis_server):
     app.close()
 
 
-def celery_message(task, args=(), kwargs=None, **headers):
+def celery_message(task, args=(), kwargs=None, embed=None, **headers):
     """What a real client sends, for one task: id and bytes. More quickly than the client can."""
     task_id = str(uuid.uuid4())
-    embed = {"callbacks": None, "errbacks": None, "chain": None, "chord": None}
-    body = json.dumps([list(args), kwargs or {}, embed])
+    follows = {"callbacks": None, "errbacks": None, "chain": None, "chord": None, **(embed or {})}
+    body = json.dumps([list(args), kwargs or {}, follows])
     message = {
         "body": base64.b64encode(body.encode()).decode(),
         "content-encoding": "utf-8",
@@ -59,6 +60,31 @@ def celery_message(task, args=(), kwargs=None, **headers):
         },
     }
     return task_id, json.dumps(message)
+
+
+class Finals:
+    """Counts the final documents that Redis publishes: ids -> [status, ...]."""
+
+    def __init__(self, redis_server):
+        self.of = {}
+        self._pubsub = redis_server.client(decode_responses=True).pubsub()
+        self._pubsub.psubscribe("celery-task-meta-*")
+        self._pubsub.get_message(timeout=5)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(target=self._read)
+        self._thread.start()
+
+    def _read(self):
+        while not self._stop.is_set():
+            message = self._pubsub.get_message(ignore_subscribe_messages=True, timeout=0.1)
+            doc = json.loads(message["data"]) if message else {"status": None}
+            if doc["status"] in ("SUCCESS", "FAILURE", "REVOKED"):
+                self.of.setdefault(doc["task_id"], []).append(doc["status"])
+
+    def close(self):
+        self._stop.set()
+        self._thread.join()
+        self._pubsub.close()
 
 
 class Jobs:

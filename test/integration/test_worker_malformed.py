@@ -5,8 +5,11 @@ import base64
 import pytest
 
 import malformed
+from celery_worker import StockWorker
 from harness import wait_for
-from jobs import Jobs, worker_env
+from jobs import Jobs, celery_client, worker_env
+
+client = pytest.fixture(celery_client)
 
 
 @pytest.fixture
@@ -19,6 +22,13 @@ def worker(spawn, redis_server):
     w = spawn("aion2-worker", env=worker_env(redis_server, LOG_LEVEL="info"))
     w.wait_log("worker.registered")
     return w
+
+
+@pytest.fixture
+def stock(redis_server, tmp_path):
+    stock = StockWorker(redis_server, tmp_path / "stock.log")
+    yield stock
+    stock.stop()
 
 
 def ending(jobs, task_id, raw):
@@ -36,7 +46,9 @@ def as_described(found, expected):
     return expected == "any" and found != "nothing" or found.startswith(expected)
 
 
-def test_each_malformed_message_ends_as_described(worker, jobs):
+def test_each_malformed_message_ends_as_described(worker, jobs, client, stock):
+    """A stock worker hears of all of it by our events and goes on, too."""
+    client.control.enable_events()
     cases = malformed.load("tasks")
     pushed = []
     for case in cases:
@@ -51,6 +63,7 @@ def test_each_malformed_message_ends_as_described(worker, jobs):
     assert not wrong
     assert jobs.counter("quarantined") == jobs.redis.llen("aion2:quarantine")
     assert jobs.counter("taken") == 2 * len(cases)
+    stock.must_work()
 
 
 def test_what_is_put_aside_keeps_its_bytes(worker, jobs):

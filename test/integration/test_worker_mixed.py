@@ -1,26 +1,14 @@
 """A stock Celery worker and ours on one queue."""
 
-import sys
-from pathlib import Path
-
 import pytest
 
-from harness import clean_env, start_process, wait_for
+from harness import wait_for
+from celery_worker import start_python_worker, stop_python_worker
 from jobs import BATCH, Jobs, celery_client, celery_message, worker_env
 
 client = pytest.fixture(celery_client)
 
 FLEET_MESSAGES = 10_000
-
-
-def start_python_worker(redis_server, log, *options):
-    """A stock worker; its log tells when it is ready."""
-    argv = [sys.executable, "-m", "celery", "-A", "celery_app", "worker", "--loglevel=INFO",
-            *options]
-    env = {"REDIS_URL": redis_server.url, "PYTHONDONTWRITEBYTECODE": "1", "C_FORCE_ROOT": "1"}
-    proc = start_process(argv, log, clean_env(env), cwd=Path(__file__).parent)
-    wait_for(lambda: " ready." in log.read_text(), 30, "the Python worker")
-    return proc
 
 
 @pytest.fixture
@@ -39,9 +27,7 @@ def stock_worker(redis_server, tmp_path):
     log = tmp_path / "celery.log"
     proc = start_python_worker(redis_server, log, "-c", "2")
     yield log
-    # Its processes end with it only when it may stop them.
-    proc.terminate()
-    proc.wait(30)
+    stop_python_worker(proc)
 
 
 def test_each_task_runs_once_whoever_takes_it(env, client, spawn, redis_server, python_worker):
