@@ -25,7 +25,6 @@ FROM debian:12-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
       libcjson1 \
-      libcurl4 \
       libevent-core-2.1-7 \
       libevent-extra-2.1-7 \
       libhiredis0.14 \
