@@ -7,6 +7,7 @@ TEST_DEPS_population := ctl/population_model.o ctl/population_names.o
 TEST_DEPS_msg    := test/unit/wire_data.o
 TEST_DEPS_result := test/unit/wire_data.o
 TEST_DEPS_retry  := worker/retry.o
+TEST_DEPS_revoked := worker/revoked.o
 TEST_DEPS_payload := worker/payload.o worker/number.o
 TEST_DEPS_pgcopy  := worker/pgcopy.o
 TEST_DEPS_score   := worker/score.o worker/order.o worker/population.o worker/names.o \
