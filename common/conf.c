@@ -108,7 +108,10 @@ void conf_print_help(const struct conf_item *items, size_t n, FILE *out)
     }
 }
 
-void conf_print_effective(const struct conf_item *items, size_t n, FILE *out)
+void conf_each(const struct conf_item *items, size_t n,
+               void (*fn)(void *ctx, const struct conf_item *item, const char *value,
+                          bool from_env),
+               void *ctx)
 {
     for (size_t i = 0; i < n; i++) {
         bool from_env;
@@ -119,8 +122,18 @@ void conf_print_effective(const struct conf_item *items, size_t n, FILE *out)
         } else if (items[i].flag == CONF_SECRET_URL) {
             v = conf_mask_url(v);
         }
-        fprintf(out, "%s=%s  (%s)\n", items[i].name, v, from_env ? "environment" : "default");
+        fn(ctx, &items[i], v, from_env);
     }
+}
+
+static void print_item(void *out, const struct conf_item *item, const char *value, bool from_env)
+{
+    fprintf(out, "%s=%s  (%s)\n", item->name, value, from_env ? "environment" : "default");
+}
+
+void conf_print_effective(const struct conf_item *items, size_t n, FILE *out)
+{
+    conf_each(items, n, print_item, out);
 }
 
 /* Everything from start up to the next of `stops` (or the end) becomes ***. */

@@ -60,6 +60,12 @@ void conf_print_help(const struct conf_item *items, size_t n, FILE *out);
 /* --check-config: NAME=value  (default | environment), secrets masked. Call after conf_load. */
 void conf_print_effective(const struct conf_item *items, size_t n, FILE *out);
 
+/* Calls fn for each item with the value in effect, secrets masked. Call after conf_load. */
+void conf_each(const struct conf_item *items, size_t n,
+               void (*fn)(void *ctx, const struct conf_item *item, const char *value,
+                          bool from_env),
+               void *ctx);
+
 /* url with the password replaced by ***; text of a thread-local buffer. */
 const char *conf_mask_url(const char *url);
 

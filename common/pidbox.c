@@ -76,6 +76,9 @@ static bool read_reply_to(struct pidbox_request *r, const cJSON *body, struct er
     const char *key = json_get_str(to, "routing_key");
 
     r->ticket = json_get_str(body, "ticket");
+    if (r->ticket && strlen(r->ticket) > PIDBOX_TICKET_MAX) {
+        return fault(e, "ticket: too long");
+    }
     if (!to || cJSON_IsNull(to)) {
         return true;
     }
@@ -97,8 +100,8 @@ static bool read_body(struct pidbox_request *r, const cJSON *body, struct err *e
         return fault(e, "body: object expected");
     }
     r->method = json_get_str(body, "method");
-    if (!r->method) {
-        return fault(e, "method: text expected");
+    if (!r->method || strlen(r->method) > PIDBOX_METHOD_MAX) {
+        return fault(e, "method: a short text expected");
     }
     arguments = cJSON_GetObjectItemCaseSensitive(body, "arguments");
     if (arguments && !cJSON_IsNull(arguments) && !cJSON_IsObject(arguments)) {
@@ -232,8 +235,7 @@ static bool add_text(struct buf *out, const char *text)
     return text ? buf_add_json(out, text, strlen(text)) : buf_addstr(out, "null");
 }
 
-bool pidbox_write_reply(struct buf *out, const struct pidbox_request *r, const char *node,
-                        int64_t clock, const char *value)
+bool pidbox_write_reply(struct buf *out, const struct pidbox_reply *r)
 {
     struct envelope_to to = {
         .exchange = PIDBOX_REPLY_EXCHANGE, .routing_key = r->reply_to, .transient = true};
@@ -244,11 +246,11 @@ bool pidbox_write_reply(struct buf *out, const struct pidbox_request *r, const c
     buf_init(&body, ENVELOPE_BYTES_MAX);
     buf_addstr(&headers, "{\"ticket\": ");
     add_text(&headers, r->ticket);
-    buf_addf(&headers, ", \"clock\": %" PRId64 "}", clock);
+    buf_addf(&headers, ", \"clock\": %" PRId64 "}", r->clock);
     buf_addch(&body, '{');
-    add_text(&body, node);
+    add_text(&body, r->node);
     buf_addstr(&body, ": ");
-    buf_addstr(&body, value);
+    buf_addstr(&body, r->value);
     buf_addch(&body, '}');
     ok = !headers.failed && !body.failed &&
          envelope_wrap(out, &to, headers.data, body.data, body.len);

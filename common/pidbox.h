@@ -12,6 +12,8 @@
 #define PIDBOX_ROUTING_MAX    200 /* bytes of a reply's routing key */
 #define PIDBOX_LIST_SIZE      (PIDBOX_ROUTING_MAX + sizeof "." PIDBOX_REPLY_EXCHANGE)
 #define PIDBOX_PATTERN_MAX    256
+#define PIDBOX_METHOD_MAX     100
+#define PIDBOX_TICKET_MAX     200
 
 /* "/<db>.celery.pidbox" */
 void pidbox_channel(char out[PIDBOX_CHANNEL_SIZE], int db);
@@ -45,9 +47,16 @@ bool pidbox_glob(const char *pattern, const char *text);
 
 /* The list for answers. False when the routing key is too long. */
 bool pidbox_list(char out[PIDBOX_LIST_SIZE], const char *routing_key) MUST_CHECK;
-/* Appends the answer {node: value}; value is JSON text. False when out has failed. */
-bool pidbox_write_reply(struct buf *out, const struct pidbox_request *r, const char *node,
-                        int64_t clock, const char *value);
+/* An answer: {node: value}, value as JSON text. ticket NULL: the request had none. */
+struct pidbox_reply {
+    const char *reply_to;
+    const char *ticket;
+    const char *node;
+    const char *value;
+    int64_t clock;
+};
+/* Appends its envelope. False when out has failed, or is full. */
+bool pidbox_write_reply(struct buf *out, const struct pidbox_reply *r);
 
 /* A request of ours. arguments: JSON text of an object; destination: one node, NULL: everybody;
  * ticket and reply_to NULL: no answer is wanted. */

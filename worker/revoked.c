@@ -109,19 +109,19 @@ bool revoked_add(struct revoked *r, const char *id, int64_t at_ms)
     return true;
 }
 
-void revoked_set_stored(struct revoked *r, const char *id, bool stored)
+void revoked_mark(struct revoked *r, const char *id, unsigned done)
 {
     struct node *n = find(r, id);
 
     if (n) {
-        n->e.stored = stored;
+        n->e.done |= done;
     }
 }
 
-void revoked_set_all_unstored(struct revoked *r)
+void revoked_unmark_all(struct revoked *r, unsigned done)
 {
     for (struct node *n = r->newest; n; n = n->older) {
-        n->e.stored = false;
+        n->e.done &= ~done;
     }
 }
 

@@ -16,7 +16,13 @@ struct revoked;
 struct revoked_entry {
     const char *id;
     int64_t at_ms; /* monotonic: when it was revoked */
-    bool stored;   /* Redis knows it */
+    unsigned done; /* of enum revoked_done */
+};
+
+/* What has been done about an id. */
+enum revoked_done {
+    REVOKED_STORED = 1, /* Redis knows it */
+    REVOKED_SOUGHT = 2, /* the delayed set was looked through for it */
 };
 
 struct revoked *revoked_new(void);
@@ -28,9 +34,9 @@ bool revoked_has(const struct revoked *r, const char *id);
  * task can have, and one for which there is no memory, is not added.
  */
 bool revoked_add(struct revoked *r, const char *id, int64_t at_ms);
-void revoked_set_stored(struct revoked *r, const char *id, bool stored);
-/* Redis may have forgotten everything. */
-void revoked_set_all_unstored(struct revoked *r);
+void revoked_mark(struct revoked *r, const char *id, unsigned done);
+/* Takes that mark from all: Redis may have forgotten everything. */
+void revoked_unmark_all(struct revoked *r, unsigned done);
 void revoked_forget_before(struct revoked *r, int64_t at_ms);
 /* The newest first, until fn returns false. fn must not change the set. */
 void revoked_each(const struct revoked *r, bool (*fn)(void *ctx, const struct revoked_entry *e),

@@ -28,6 +28,8 @@ const struct conf_item SETTINGS_ITEMS[] = {
              "seconds that a result stays in Redis"),
     CONF_INT("RETRY_BASE_SECONDS", struct settings, retry_base_s, "60", 0, 3600,
              "wait before the first retry; doubles with each further one"),
+    CONF_BOOL("TASK_EVENTS", struct settings, task_events, "1",
+              "tell Celery's monitors of tasks (of the worker itself they always are)"),
     CONF_BOOL("TEST_TASKS", struct settings, test_tasks, "0",
               "also run the tasks test.*, which are there for tests"),
 };

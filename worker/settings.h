@@ -18,6 +18,7 @@ struct settings {
     int64_t batch_connections; /* readers of the batch */
     int64_t result_expires_s;
     int64_t retry_base_s;
+    bool task_events; /* monitors are told of tasks */
     bool test_tasks;
 };
 

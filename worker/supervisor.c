@@ -15,6 +15,7 @@
 #include "common/schema.h"
 #include "worker/consumer.h"
 #include "worker/reload.h"
+#include "worker/remote.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 64, EXIT_CONFIG = 78 };
 
@@ -24,12 +25,28 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 64, EXIT_CONFIG = 78 };
 
 struct supervisor {
     struct consumer *consumer;
+    struct remote *remote;
     struct reload *reload;
     bool stopping;
     bool reloading; /* it stops, and starts anew */
 };
 
 /* ---- signals; operations.md has the table ---- */
+
+static void stop(void *ctx)
+{
+    struct supervisor *s = ctx;
+
+    if (s->stopping) {
+        return;
+    }
+    s->stopping = true;
+    remote_say_offline(s->remote);
+    if (!s->reloading) {
+        consumer_stop(s->consumer);
+    }
+    s->reloading = false;
+}
 
 static void on_stop_signal(UNUSED evutil_socket_t sig, UNUSED short what, void *arg)
 {
@@ -40,11 +57,7 @@ static void on_stop_signal(UNUSED evutil_socket_t sig, UNUSED short what, void *
         consumer_stop_now(s->consumer);
         return;
     }
-    s->stopping = true;
-    if (!s->reloading) {
-        consumer_stop(s->consumer);
-    }
-    s->reloading = false;
+    stop(s);
 }
 
 static void on_quit_signal(UNUSED evutil_socket_t sig, UNUSED short what, void *arg)
@@ -54,6 +67,7 @@ static void on_quit_signal(UNUSED evutil_socket_t sig, UNUSED short what, void *
     log_warn("worker.stopping_now", "reason=SIGQUIT");
     s->stopping = true;
     s->reloading = false;
+    remote_say_offline(s->remote);
     consumer_stop_now(s->consumer);
 }
 
@@ -160,10 +174,15 @@ static bool run_loop(struct event_base *base, const struct settings *s,
 {
     struct supervisor sup = {0};
     struct consumer_config cf = {.base = base, .settings = s, .redis = redis};
+    struct remote_config remote = {
+        .base = base, .settings = s, .redis = redis, .on_shutdown = stop, .ctx = &sup};
     struct reload_config reload = {.base = base, .on_accepted = on_reload_accepted, .ctx = &sup};
     struct event *events[ARRAY_LEN(SIGNALS)];
 
+    sup.remote = remote_new(&remote);
+    remote_fill(sup.remote, &cf);
     sup.consumer = consumer_new(&cf);
+    remote_start(sup.remote, sup.consumer);
     sup.reload = reload_new(&reload);
     for (size_t i = 0; i < ARRAY_LEN(SIGNALS); i++) {
         events[i] = evsignal_new(base, SIGNALS[i].number, SIGNALS[i].fn, &sup);
@@ -176,6 +195,7 @@ static bool run_loop(struct event_base *base, const struct settings *s,
         event_free(events[i]);
     }
     reload_free(sup.reload);
+    remote_free(sup.remote);
     consumer_free(sup.consumer);
     return sup.reloading;
 }

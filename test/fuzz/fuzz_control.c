@@ -10,12 +10,14 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static void check_answer(const struct pidbox_request *r)
 {
     char list[PIDBOX_LIST_SIZE];
+    struct pidbox_reply reply = {
+        .reply_to = r->reply_to, .ticket = r->ticket, .node = "n@h", .value = "null", .clock = 1};
     struct envelope answer;
     struct buf out;
     struct err e;
 
     buf_init(&out, ENVELOPE_BYTES_MAX);
-    if (!pidbox_list(list, r->reply_to) || !pidbox_write_reply(&out, r, "n@h", 1, "null") ||
+    if (!pidbox_list(list, r->reply_to) || !pidbox_write_reply(&out, &reply) ||
         !envelope_open(&answer, out.data, out.len, &e)) {
         abort();
     }

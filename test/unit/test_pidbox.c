@@ -73,6 +73,7 @@ static void test_a_destination_chooses(void **state)
 static void test_an_answer_has_the_captured_shape(void **state)
 {
     struct pidbox_request r;
+    struct pidbox_reply answer;
     struct envelope ours, theirs;
     struct buf out;
     struct err e;
@@ -83,7 +84,12 @@ static void test_an_answer_has_the_captured_shape(void **state)
     (void)state;
     read_captured("pidbox-ping-request", &r);
     buf_init(&out, MIB);
-    assert_true(pidbox_write_reply(&out, &r, "w1@lab", 9, "{\"ok\": \"pong\"}"));
+    answer = (struct pidbox_reply){.reply_to = r.reply_to,
+                                   .ticket = r.ticket,
+                                   .node = "w1@lab",
+                                   .value = "{\"ok\": \"pong\"}",
+                                   .clock = 9};
+    assert_true(pidbox_write_reply(&out, &answer));
     assert_true(envelope_open(&ours, out.data, out.len, &e));
     assert_true(envelope_open(&theirs, bytes, len, &e));
     /* The tag is random on both sides. */

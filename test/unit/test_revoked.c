@@ -16,7 +16,8 @@ static bool add_id(void *ctx, const struct revoked_entry *e)
     char *out = ctx;
 
     strcat(out, e->id);
-    strcat(out, e->stored ? "+ " : " ");
+    strcat(out, e->done & REVOKED_STORED ? "+" : "");
+    strcat(out, e->done & REVOKED_SOUGHT ? "! " : " ");
     return true;
 }
 
@@ -61,18 +62,18 @@ static void test_the_order_is_that_of_age(void **state)
     revoked_free(r);
 }
 
-static void test_what_redis_knows_is_marked(void **state)
+static void test_what_was_done_is_marked(void **state)
 {
     struct revoked *r = revoked_new();
 
     (void)state;
     revoked_add(r, "a", 1);
     revoked_add(r, "b", 2);
-    revoked_set_stored(r, "a", true);
-    revoked_set_stored(r, "nobody", true);
-    assert_string_equal(listed(r), "b a+ ");
-    revoked_set_all_unstored(r);
-    assert_string_equal(listed(r), "b a ");
+    revoked_mark(r, "a", REVOKED_STORED | REVOKED_SOUGHT);
+    revoked_mark(r, "nobody", REVOKED_STORED);
+    assert_string_equal(listed(r), "b a+! ");
+    revoked_unmark_all(r, REVOKED_STORED);
+    assert_string_equal(listed(r), "b a! ");
     revoked_free(r);
 }
 
@@ -126,7 +127,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_what_is_added_is_there_once),
         cmocka_unit_test(test_the_order_is_that_of_age),
-        cmocka_unit_test(test_what_redis_knows_is_marked),
+        cmocka_unit_test(test_what_was_done_is_marked),
         cmocka_unit_test(test_the_oldest_go_when_it_is_full),
         cmocka_unit_test(test_ids_that_no_task_has),
         cmocka_unit_test(test_no_memory_is_no_end),
