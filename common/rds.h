@@ -60,13 +60,21 @@ redisContext *rds_connect(const struct rds_addr *a, int timeout_ms, struct err *
 bool rds_find_master(const struct rds_addr *a, struct rds_place *p, struct err *e) MUST_CHECK;
 /* What they said was wrong: the next look begins with another one. */
 void rds_distrust_sentinel(void);
-/* A connection to the i-th Sentinel, authenticated. */
+/* The i-th Sentinel as something to connect to. */
+void rds_sentinel_addr(const struct rds_addr *a, int i, struct rds_addr *out);
+/* A connection to it, authenticated. */
 redisContext *rds_connect_sentinel(const struct rds_addr *a, int i, struct err *e) MUST_CHECK;
 
 /* Where to connect to, as numbers: asks Sentinels, looks up the name. Blocks. Not for sockets. */
 bool rds_locate(const struct rds_addr *a, struct rds_place *p, struct err *e) MUST_CHECK;
 /* The same when nothing has to be asked; false when something has. */
 bool rds_locate_at_once(const struct rds_addr *a, struct rds_place *p);
+
+/*
+ * Whether the Sentinels tell another master than the one that is connected; it may live on for a
+ * while, and what is written there is lost. Blocks. False without Sentinels, or without an answer.
+ */
+bool rds_has_moved(const struct rds_addr *a, const redisContext *c);
 
 /*
  * For a new connection's socket: not inherited by other programs; a peer that has vanished shows

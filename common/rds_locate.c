@@ -40,13 +40,19 @@ void rds_tune_socket(int fd)
 
 /* ---- Sentinels ---- */
 
+void rds_sentinel_addr(const struct rds_addr *a, int i, struct rds_addr *out)
+{
+    *out = (struct rds_addr){.port = a->sentinels[i].port};
+    memcpy(out->host, a->sentinels[i].host, sizeof out->host);
+    memcpy(out->user, a->sentinel_user, sizeof out->user);
+    memcpy(out->password, a->sentinel_password, sizeof out->password);
+}
+
 redisContext *rds_connect_sentinel(const struct rds_addr *a, int i, struct err *e)
 {
-    struct rds_addr one = {.port = a->sentinels[i].port};
+    struct rds_addr one;
 
-    memcpy(one.host, a->sentinels[i].host, sizeof one.host);
-    memcpy(one.user, a->sentinel_user, sizeof one.user);
-    memcpy(one.password, a->sentinel_password, sizeof one.password);
+    rds_sentinel_addr(a, i, &one);
     return rds_connect(&one, RDS_SENTINEL_MS, e);
 }
 
@@ -145,4 +151,20 @@ bool rds_locate(const struct rds_addr *a, struct rds_place *p, struct err *e)
 bool rds_locate_at_once(const struct rds_addr *a, struct rds_place *p)
 {
     return !a->master[0] && resolve(a->host, a->port, AI_NUMERICHOST, p) == 0;
+}
+
+bool rds_has_moved(const struct rds_addr *a, const redisContext *c)
+{
+    struct sockaddr_storage peer = {0};
+    socklen_t len = sizeof peer;
+    char host[RDS_NAME_SIZE], port[8];
+    struct rds_place now;
+    struct err ignored;
+    int64_t n;
+
+    return a->master[0] && rds_locate(a, &now, &ignored) &&
+           getpeername(c->fd, (struct sockaddr *)&peer, &len) == 0 &&
+           getnameinfo((struct sockaddr *)&peer, len, host, sizeof host, port, sizeof port,
+                       NI_NUMERICHOST | NI_NUMERICSERV) == 0 &&
+           text_to_i64(port, 1, 65535, &n) && (n != now.port || strcmp(host, now.host) != 0);
 }

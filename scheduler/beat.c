@@ -8,12 +8,13 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/schedule.h"
+#include "scheduler/look.h"
 #include "scheduler/message.h"
 
 /* Also how long a Redis that hangs can hold us; main.c bounds what that means for SIGTERM. */
 #define REDIS_TIMEOUT_MS 2000
 #define BACKOFF_MIN_MS   100
-#define BACKOFF_MAX_MS   5000
+#define BACKOFF_MAX_MS   1500 /* so that slots go on within 2 s of Redis' return */
 
 struct beat {
     const struct beat_config *cfg;
@@ -22,8 +23,11 @@ struct beat {
     int64_t offset_us; /* Redis' clock minus our monotonic one */
     int64_t alive_ms;  /* when the entry is to be renewed, monotonic */
     int64_t asked_s;   /* slot the script was last asked about, -1: none on this connection */
+    int64_t looked_ms; /* when the Sentinels were asked last */
     int64_t known_s;   /* last slot that we know to be sent or noted, -1: none */
     int backoff_ms;
+    bool looked;                              /* Redis has been found fit */
+    bool refused;                             /* and this one has not */
     bool hidden;                              /* our entry cannot be renewed, and that was logged */
     char away[sizeof((struct err *)0)->text]; /* why Redis is away, as logged; "": it is not */
 };
@@ -185,14 +189,27 @@ static void redis_is_away(struct beat *b, const struct err *e)
     b->backoff_ms = b->backoff_ms * 2 < BACKOFF_MAX_MS ? b->backoff_ms * 2 : BACKOFF_MAX_MS;
 }
 
+/* The first Redis that is there decides; what is changed later is for the operator to know. */
+static bool find_fit(struct beat *b, struct err *e)
+{
+    enum look look = b->looked ? LOOK_GO : look_at_redis(b->rds, b->cfg->allow_unsafe, e);
+
+    b->refused = look == LOOK_REFUSE;
+    b->looked = look == LOOK_GO;
+    return b->looked;
+}
+
 /* On a new connection everything is asked anew: the clock, the slot that is on, our entry. */
 static bool redis_connect(struct beat *b, struct err *e)
 {
     int64_t sent_us, now_us;
 
     b->rds = rds_connect(&b->cfg->redis, REDIS_TIMEOUT_MS, e);
+    if (!b->rds || !find_fit(b, e)) {
+        return false;
+    }
     sent_us = clock_mono_us();
-    if (!b->rds || !rds_time_us(b->rds, &now_us, e)) {
+    if (!rds_time_us(b->rds, &now_us, e)) {
         return false;
     }
     set_clock(b, now_us, sent_us);
@@ -201,26 +218,37 @@ static bool redis_connect(struct beat *b, struct err *e)
     return true;
 }
 
+/* Before every use: what is told to a master that was replaced is lost. */
+static bool redis_is_there(struct beat *b, struct err *e)
+{
+    if (b->rds && look_has_moved(&b->cfg->redis, b->rds, &b->looked_ms, e)) {
+        return false;
+    }
+    return b->rds || redis_connect(b, e);
+}
+
 static void redis_is_back(struct beat *b)
 {
+    char where[RDS_TEXT_SIZE];
+
     if (b->away[0]) {
-        log_info("redis.up", "host=%s", LOGQ(b->cfg->redis.host));
+        log_info("redis.up", "redis=%s", LOGQ(rds_addr_text(&b->cfg->redis, where)));
         b->away[0] = '\0';
     }
     b->backoff_ms = BACKOFF_MIN_MS;
 }
 
-void beat_run(const struct beat_config *cfg)
+bool beat_run(const struct beat_config *cfg)
 {
     struct beat b = {.cfg = cfg, .known_s = -1, .asked_s = -1, .backoff_ms = BACKOFF_MIN_MS};
     struct err e;
 
     uuid_random(b.boot);
-    while (!*cfg->stop) {
-        if ((b.rds || redis_connect(&b, &e)) && claim_if_new(&b, &e) && renew_if_due(&b, &e)) {
+    while (!*cfg->stop && !b.refused) {
+        if (redis_is_there(&b, &e) && claim_if_new(&b, &e) && renew_if_due(&b, &e)) {
             redis_is_back(&b);
             wait_for_work(&b);
-        } else {
+        } else if (!b.refused) {
             redis_is_away(&b, &e);
         }
     }
@@ -228,4 +256,5 @@ void beat_run(const struct beat_config *cfg)
         claim_goodbye(b.rds, b.boot);
         redisFree(b.rds);
     }
+    return !b.refused;
 }

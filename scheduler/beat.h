@@ -10,12 +10,16 @@ struct beat_config {
     struct rds_addr redis;
     const char *queue;
     struct schedule schedule;
+    bool allow_unsafe;                 /* also in a Redis that deletes data by itself */
     const volatile sig_atomic_t *stop; /* becomes true when it is time to go */
     int wake_fd;                       /* becomes readable at the same moment */
 };
 
-/* Sends the schedule's slots until *stop. Lives through everything that Redis may do. */
-void beat_run(const struct beat_config *cfg);
+/*
+ * Sends the schedule's slots until *stop. Lives through everything that Redis may do. False, at
+ * once: this Redis is not fit for it (that has been logged).
+ */
+bool beat_run(const struct beat_config *cfg) MUST_CHECK;
 
 /*
  * --healthcheck: true when a beat has been seen lately and the last slot is not older than two

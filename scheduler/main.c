@@ -11,13 +11,14 @@
 #include "common/log.h"
 #include "scheduler/beat.h"
 
-enum { EXIT_UNHEALTHY = 1, EXIT_USAGE = 64, EXIT_UNAVAILABLE = 69 };
+enum { EXIT_UNHEALTHY = 1, EXIT_USAGE = 64, EXIT_UNAVAILABLE = 69, EXIT_CONFIG = 78 };
 
 struct beat_settings {
     const char *redis_url;
     const char *task_queue;
     const char *log_level;
     int64_t batch_interval_s;
+    bool allow_unsafe_redis;
 };
 
 static const struct conf_item ITEMS[] = {
@@ -29,6 +30,8 @@ static const struct conf_item ITEMS[] = {
      BROKER_QUEUE_MAX, CONF_PLAIN, NULL, "name of the queue's list in Redis"},
     CONF_CHOICE("LOG_LEVEL", struct beat_settings, log_level, "info", "debug|info|warn|error",
                 "least severe events to log"),
+    CONF_BOOL("ALLOW_UNSAFE_REDIS", struct beat_settings, allow_unsafe_redis, "0",
+              "start although Redis may delete data by itself (maxmemory-policy)"),
 };
 
 static const char HELP[] =
@@ -55,7 +58,8 @@ static const char HELP[] =
 
 static const char HELP_END[] =
     "\nExit codes: 0 ended by a signal (or healthy), 1 not healthy, 64 wrong usage or\n"
-    "setting, 69 Redis not reachable (--healthcheck only).\n";
+    "setting, 69 Redis not reachable (--healthcheck only), 78 Redis may delete data by\n"
+    "itself.\n";
 
 static volatile sig_atomic_t stop_requested;
 static int wake_pipe[2];
@@ -99,7 +103,9 @@ static int run(const struct beat_config *cfg)
 {
     log_info("beat.start", "version=%s schedule=%s interval_s=%" PRId64 " queue=%s",
              AION2RANK_VERSION, cfg->schedule.name, cfg->schedule.interval_s, LOGQ(cfg->queue));
-    beat_run(cfg);
+    if (!beat_run(cfg)) {
+        return EXIT_CONFIG;
+    }
     log_info("beat.stop", "schedule=%s", cfg->schedule.name);
     return EXIT_SUCCESS;
 }
@@ -154,6 +160,7 @@ static int with_settings(int (*action)(const struct beat_config *cfg))
     watch_signals();
     cfg.wake_fd = wake_pipe[0];
     cfg.queue = s.task_queue;
+    cfg.allow_unsafe = s.allow_unsafe_redis;
     cfg.schedule = (struct schedule){SCHEDULE_BATCH, TASK_BATCH, s.batch_interval_s};
     return action(&cfg);
 }

@@ -54,7 +54,7 @@ static void print_help(FILE *out)
           out);
     conf_print_help(SETTINGS_ITEMS, SETTINGS_COUNT, out);
     fputs("\nExit codes: 0 done, 1 failed, 64 wrong usage or setting, 78 the database is of\n"
-          "another version than this program.\n",
+          "another version than this program, or Redis may delete data by itself.\n",
           out);
 }
 

@@ -87,11 +87,16 @@ void rdsa_tell_up(struct rdsa *c)
     }
 }
 
+static bool same_place(const struct rds_place *a, const struct rds_place *b)
+{
+    return a->port == b->port && strcmp(a->host, b->host) == 0;
+}
+
 /* Those that wait for us come now; those that are where the master was come, too. */
 static void call_followers(struct rdsa *c)
 {
     for (struct rdsa *f = c->followers; f; f = f->next) {
-        if (f->at.port != c->at.port || strcmp(f->at.host, c->at.host) != 0) {
+        if (!same_place(&f->at, &c->at)) {
             rdsa_drop(f, "Redis has moved");
         }
         if (!f->ac) {
@@ -172,13 +177,23 @@ static void connect_without_lookup(struct rdsa *c, const char *why)
     }
 }
 
+/* Connected, but perhaps to what is no longer the master. */
+static void leave_if_moved(struct rdsa *c, const struct rds_place *now)
+{
+    if (now && c->cf.addr->master[0] && !same_place(now, &c->at)) {
+        c->backoff_ms = RDSA_BACKOFF_MIN_MS;
+        rdsa_drop(c, "Redis has moved");
+    }
+}
+
 static void on_located(void *ctx, const struct rds_place *place, const struct err *e)
 {
     struct rdsa *c = ctx;
 
     c->lookup = NULL;
     if (c->ac) {
-        return; /* it took too long */
+        leave_if_moved(c, place);
+        return;
     }
     if (!place) {
         connect_without_lookup(c, e->text);
@@ -202,6 +217,13 @@ static void look_up(struct rdsa *c)
     }
     c->connecting_until_ms = clock_mono_ms() + ms;
     loop_arm_ms(c->deadline, ms);
+}
+
+void rdsa_look_again(struct rdsa *c)
+{
+    if (c->ac && !c->lookup) {
+        c->lookup = lookup_start(c->cf.base, c->cf.addr, on_located, c);
+    }
 }
 
 static void try_connect(struct rdsa *c)
@@ -274,6 +296,8 @@ struct rdsa *rdsa_new(const struct rdsa_config *config)
     if (c->cf.like) {
         c->next = c->cf.like->followers;
         c->cf.like->followers = c;
+    } else if (c->cf.addr->master[0]) {
+        c->watch = rdsa_watch_start(c);
     }
     loop_arm_ms(c->again, 0);
     return c;
@@ -303,6 +327,7 @@ void rdsa_free(struct rdsa *c)
     redisAsyncContext *ac = c->ac;
 
     leave_others(c);
+    rdsa_watch_free(c->watch);
     c->ac = NULL;
     c->up = false;
     if (ac) {

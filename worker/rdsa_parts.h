@@ -33,6 +33,7 @@ struct rdsa {
     struct event *ping;       /* subscribing ones only */
     struct lookup *lookup;    /* on its way, NULL: none */
     struct rds_place at;      /* where it is or was, host "": not known, or a Unix socket */
+    struct rdsa_watch *watch; /* of the Sentinels, NULL without */
     struct rdsa *followers;   /* those that connect to where this one is */
     struct rdsa *next;        /* in that list */
     int64_t confirm_until_ms; /* a SUBSCRIBE is to be confirmed by then, 0: none */
@@ -55,6 +56,13 @@ void rdsa_come_up(struct rdsa *c);
  * command; so only a good answer to one is news.
  */
 void rdsa_tell_up(struct rdsa *c);
+
+/* The master may be elsewhere now: asks the Sentinels, and leaves it if so. */
+void rdsa_look_again(struct rdsa *c);
+
+/* rdsa_watch.c: listens to the Sentinels for c, which must outlive that. */
+struct rdsa_watch *rdsa_watch_start(struct rdsa *c);
+void rdsa_watch_free(struct rdsa_watch *w); /* NULL is fine */
 
 /* rdsa_talk.c */
 /* Connected: says who we are and what is needed; rdsa_come_up follows, or rdsa_drop. */

@@ -246,8 +246,10 @@ void rdsa_start_setup(struct rdsa *c)
     if (a->master[0]) {
         ask_role(c);
     }
-    snprintf(db, sizeof db, "%d", a->db);
-    setup(c, 2, (const char *[]){"SELECT", db});
+    if (c->cf.channel_count == 0) { /* channels are the same in every database */
+        snprintf(db, sizeof db, "%d", a->db);
+        setup(c, 2, (const char *[]){"SELECT", db});
+    }
     for (size_t i = 0; c->cf.load_scripts && i < BROKER_SCRIPT_COUNT; i++) {
         load_script(c, BROKER_SCRIPTS[i]);
     }

@@ -30,6 +30,8 @@ const struct conf_item SETTINGS_ITEMS[] = {
              "wait before the first retry; doubles with each further one"),
     CONF_BOOL("TASK_EVENTS", struct settings, task_events, "1",
               "tell Celery's monitors of tasks (of the worker itself they always are)"),
+    CONF_BOOL("ALLOW_UNSAFE_REDIS", struct settings, allow_unsafe_redis, "0",
+              "start although Redis may delete data by itself (maxmemory-policy)"),
     CONF_BOOL("TEST_TASKS", struct settings, test_tasks, "0",
               "also run the tasks test.*, which are there for tests"),
 };

@@ -19,6 +19,7 @@ struct settings {
     int64_t result_expires_s;
     int64_t retry_base_s;
     bool task_events; /* monitors are told of tasks */
+    bool allow_unsafe_redis;
     bool test_tasks;
 };
 

@@ -14,6 +14,7 @@
 #include "common/pg.h"
 #include "common/schema.h"
 #include "worker/consumer.h"
+#include "worker/preflight.h"
 #include "worker/reload.h"
 #include "worker/remote.h"
 
@@ -24,14 +25,34 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 64, EXIT_CONFIG = 78 };
 #define HEALTH_WORKERS_SEEN 1000
 
 struct supervisor {
-    struct consumer *consumer;
+    struct consumer_config cf;
+    struct preflight *preflight;
+    struct consumer *consumer; /* this and remote: NULL until Redis has been looked at */
     struct remote *remote;
     struct reload *reload;
     bool stopping;
     bool reloading; /* it stops, and starts anew */
+    bool refused;   /* this Redis is no place to work with */
 };
 
 /* ---- signals; operations.md has the table ---- */
+
+/* how: consumer_stop or consumer_stop_now. While Redis is looked at, there is nothing to stop. */
+static void stop_consumer(struct supervisor *s, void (*how)(struct consumer *c))
+{
+    if (s->consumer) {
+        how(s->consumer);
+    } else {
+        event_base_loopbreak(s->cf.base);
+    }
+}
+
+static void say_offline(struct supervisor *s)
+{
+    if (s->remote) {
+        remote_say_offline(s->remote);
+    }
+}
 
 static void stop(void *ctx)
 {
@@ -41,9 +62,9 @@ static void stop(void *ctx)
         return;
     }
     s->stopping = true;
-    remote_say_offline(s->remote);
+    say_offline(s);
     if (!s->reloading) {
-        consumer_stop(s->consumer);
+        stop_consumer(s, consumer_stop);
     }
     s->reloading = false;
 }
@@ -54,7 +75,7 @@ static void on_stop_signal(UNUSED evutil_socket_t sig, UNUSED short what, void *
 
     if (s->stopping) {
         log_warn("worker.stopping_now", "reason=\"second signal\"");
-        consumer_stop_now(s->consumer);
+        stop_consumer(s, consumer_stop_now);
         return;
     }
     stop(s);
@@ -67,8 +88,8 @@ static void on_quit_signal(UNUSED evutil_socket_t sig, UNUSED short what, void *
     log_warn("worker.stopping_now", "reason=SIGQUIT");
     s->stopping = true;
     s->reloading = false;
-    remote_say_offline(s->remote);
-    consumer_stop_now(s->consumer);
+    say_offline(s);
+    stop_consumer(s, consumer_stop_now);
 }
 
 static void on_reload_signal(UNUSED evutil_socket_t sig, UNUSED short what, void *arg)
@@ -86,7 +107,7 @@ static void on_reload_accepted(void *arg)
 
     if (!s->stopping && !s->reloading) {
         s->reloading = true;
-        consumer_stop(s->consumer);
+        stop_consumer(s, consumer_stop);
     }
 }
 
@@ -168,21 +189,43 @@ static bool schema_allows_start(const struct settings *s)
 
 /* ---- the loop ---- */
 
-/* Runs until it is told to stop. True: to start anew. */
-static bool run_loop(struct event_base *base, const struct settings *s,
-                     const struct rds_addr *redis)
+enum loop_end { LOOP_DONE, LOOP_ANEW, LOOP_REFUSED };
+
+/* Redis has been looked at: work begins, or it must not. */
+static void on_preflight(void *arg, bool safe)
 {
-    struct supervisor sup = {0};
-    struct consumer_config cf = {.base = base, .settings = s, .redis = redis};
-    struct remote_config remote = {
-        .base = base, .settings = s, .redis = redis, .on_shutdown = stop, .ctx = &sup};
+    struct supervisor *s = arg;
+    struct remote_config remote = {.base = s->cf.base,
+                                   .settings = s->cf.settings,
+                                   .redis = s->cf.redis,
+                                   .on_shutdown = stop,
+                                   .ctx = s};
+
+    if (!safe) {
+        s->refused = true;
+        event_base_loopbreak(s->cf.base);
+        return;
+    }
+    s->remote = remote_new(&remote);
+    remote_fill(s->remote, &s->cf);
+    s->consumer = consumer_new(&s->cf);
+    remote_start(s->remote, s->consumer);
+}
+
+/* Runs until it is told to stop. */
+static enum loop_end run_loop(struct event_base *base, const struct settings *s,
+                              const struct rds_addr *redis)
+{
+    struct supervisor sup = {.cf = {.base = base, .settings = s, .redis = redis}};
+    struct preflight_config look = {.base = base,
+                                    .redis = redis,
+                                    .allow_unsafe = s->allow_unsafe_redis,
+                                    .on_end = on_preflight,
+                                    .ctx = &sup};
     struct reload_config reload = {.base = base, .on_accepted = on_reload_accepted, .ctx = &sup};
     struct event *events[ARRAY_LEN(SIGNALS)];
 
-    sup.remote = remote_new(&remote);
-    remote_fill(sup.remote, &cf);
-    sup.consumer = consumer_new(&cf);
-    remote_start(sup.remote, sup.consumer);
+    sup.preflight = preflight_start(&look);
     sup.reload = reload_new(&reload);
     for (size_t i = 0; i < ARRAY_LEN(SIGNALS); i++) {
         events[i] = evsignal_new(base, SIGNALS[i].number, SIGNALS[i].fn, &sup);
@@ -195,28 +238,32 @@ static bool run_loop(struct event_base *base, const struct settings *s,
         event_free(events[i]);
     }
     reload_free(sup.reload);
-    remote_free(sup.remote);
-    consumer_free(sup.consumer);
-    return sup.reloading;
+    preflight_free(sup.preflight);
+    if (sup.consumer) {
+        remote_free(sup.remote);
+        consumer_free(sup.consumer);
+    }
+    return sup.refused ? LOOP_REFUSED : sup.reloading ? LOOP_ANEW : LOOP_DONE;
 }
 
-static bool run_once_through(const struct settings *s, const struct rds_addr *redis)
+static enum loop_end run_once_through(const struct settings *s, const struct rds_addr *redis)
 {
     struct event_base *base = event_base_new();
-    bool again;
+    enum loop_end end;
 
     MUST(base);
     log_info("worker.starting", "name=%s queue=%s concurrency=%" PRId64 " version=%s",
              LOGQ(s->worker_name), LOGQ(s->task_queue), s->concurrency, AION2RANK_VERSION);
-    again = run_loop(base, s, redis);
+    end = run_loop(base, s, redis);
     event_base_free(base);
     log_info("worker.stopped", "name=%s", LOGQ(s->worker_name));
-    return again;
+    return end;
 }
 
 int supervisor_main(const struct settings *s)
 {
     struct rds_addr redis;
+    enum loop_end end;
     struct err e;
 
     if (!rds_parse_url(s->redis_url, &redis, &e)) {
@@ -228,10 +275,10 @@ int supervisor_main(const struct settings *s)
         return EXIT_CONFIG;
     }
     srandom((unsigned)getpid() ^ (unsigned)time(NULL)); /* jitter only */
-    while (run_once_through(s, &redis)) {
+    while ((end = run_once_through(s, &redis)) == LOOP_ANEW) {
         reload_exec(); /* or, if that fails, once more with what we have */
     }
-    return EXIT_OK;
+    return end == LOOP_REFUSED ? EXIT_CONFIG : EXIT_OK;
 }
 
 /* ---- healthcheck ---- */

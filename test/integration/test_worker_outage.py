@@ -2,7 +2,6 @@
 
 import json
 import socket
-import subprocess
 import threading
 import time
 
@@ -177,50 +176,6 @@ def test_unix_socket(spawn, redis_server, jobs):
     url = f"redis+socket://{redis_server.dir}/redis.sock?db=0"
     spawn("aion2-worker", env=worker_env(redis_server, REDIS_URL=url))
     assert jobs.ended(jobs.push("test.add", 1))["result"] == 1
-
-
-# Loaded before the C library: looking up a name hangs while a file is there.
-NAME_SERVER = r"""
-#define _GNU_SOURCE
-#include <dlfcn.h>
-#include <netdb.h>
-#include <stdlib.h>
-#include <string.h>
-#include <unistd.h>
-typedef int (*fn)(const char *, const char *, const struct addrinfo *, struct addrinfo **);
-int getaddrinfo(const char *node, const char *service, const struct addrinfo *hints,
-                struct addrinfo **out)
-{
-    while (node && strcmp(node, "localhost") == 0 && access(getenv("NAMES_HANG"), F_OK) == 0) {
-        usleep(10000);
-    }
-    return ((fn)dlsym(RTLD_NEXT, "getaddrinfo"))(node, service, hints, out);
-}
-"""
-
-
-def test_waiting_connections_come_back_without_a_name_server(spawn, redis_server, jobs, tmp_path):
-    """Only the connection that carries the heartbeat looks names up; the others go where it is."""
-    (tmp_path / "names.c").write_text(NAME_SERVER)
-    library, hang = tmp_path / "names.so", tmp_path / "hang"
-    subprocess.run(["cc", "-shared", "-fPIC", "-o", library, tmp_path / "names.c"], check=True)
-    env = worker_env(
-        redis_server,
-        REDIS_URL=f"redis://localhost:{redis_server.port}/0",
-        LD_PRELOAD=str(library),
-        NAMES_HANG=str(hang),
-        ASAN_OPTIONS="verify_asan_link_order=0",
-    )
-    w = spawn("aion2-worker", env=env)
-    waiting = lambda: [c["id"] for c in jobs.redis.client_list() if c["cmd"] == "blmove"]  # noqa: E731
-    before = wait_for(lambda: len(waiting()) == 4 and waiting(), what="the waiting")
-    hang.touch()
-    for client_id in before:
-        jobs.redis.client_kill_filter(_id=client_id)
-    wait_for(lambda: len(set(waiting()) - set(before)) == 4, what="the waiting anew")
-    assert jobs.ended(jobs.push("test.add", 1))["result"] == 1
-    hang.unlink()
-    assert "redis.down role=main" not in w.log()
 
 
 # ---------------------------------------------------------------------------------- PostgreSQL

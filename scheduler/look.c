@@ -1,0 +1,45 @@
+#include "scheduler/look.h"
+
+#include <string.h>
+
+#include "common/clock.h"
+#include "common/log.h"
+#include "common/rds_info.h"
+
+enum look look_at_redis(redisContext *c, bool allow_unsafe, struct err *e)
+{
+    redisReply *r = rds_command(c, e, "INFO");
+    enum rds_safety safety;
+
+    if (!r && !strstr(e->text, "NOPERM")) {
+        return LOOK_LATER;
+    }
+    safety = rds_judge(r && r->type == REDIS_REPLY_STRING ? r->str : NULL, e);
+    freeReplyObject(r);
+    switch (safety) {
+    case RDS_SAFE:
+        break;
+    case RDS_REPLICA:
+        return LOOK_LATER;
+    case RDS_UNSEEN:
+        log_warn("redis.unseen", "error=%s", LOGQ(e->text));
+        break;
+    case RDS_EVICTS:
+        log_event(allow_unsafe ? LOG_WARN : LOG_ERROR, "redis.unsafe", "error=%s", LOGQ(e->text));
+        return allow_unsafe ? LOOK_GO : LOOK_REFUSE;
+    }
+    return LOOK_GO;
+}
+
+bool look_has_moved(const struct rds_addr *a, const redisContext *c, int64_t *checked_ms,
+                    struct err *e)
+{
+    int64_t now_ms = clock_mono_ms();
+
+    if (*checked_ms > 0 && now_ms - *checked_ms < LOOK_EVERY_MS) {
+        return false;
+    }
+    *checked_ms = now_ms;
+    return rds_has_moved(a, c) &&
+           !err_set(e, ERR_RETRYABLE, "ConnectionError", "Redis has moved, the Sentinels say");
+}
