@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "common/keys.h"
 #include "common/text.h"
 #include "ctl/term.h"
 
@@ -66,4 +67,16 @@ int ctl_print_json(const char *command, cJSON *v)
     putchar('\n');
     free(text);
     return CTL_OK;
+}
+
+const char *ctl_list_shown(char out[CTL_LIST_SIZE], const char *list)
+{
+    const char *sep = list ? strstr(list, KEY_PRIORITY_SEP) : NULL;
+
+    if (!sep) {
+        return list;
+    }
+    snprintf(out, CTL_LIST_SIZE, "%.*s (priority %.10s)",
+             (int)(sep - list < 200 ? sep - list : 200), list, sep + strlen(KEY_PRIORITY_SEP));
+    return out;
 }

@@ -66,6 +66,10 @@ int ctl_no_more(const char *command, int first, int argc, char **argv);
 redisContext *ctl_redis(const char *command, const struct ctl_settings *s, struct rds_addr *addr,
                         int *code);
 
+/* A list's name as people read it: "celery", or "celery (priority 3)". NULL stays NULL. */
+#define CTL_LIST_SIZE 256
+const char *ctl_list_shown(char out[CTL_LIST_SIZE], const char *list);
+
 /* One line of JSON on standard output, harmless on a terminal; takes v. CTL_OK or CTL_FAILED. */
 int ctl_print_json(const char *command, cJSON *v);
 
@@ -78,9 +82,11 @@ int ctl_status(const struct ctl_settings *s, int argc, char **argv);
 int ctl_completion(const struct ctl_settings *s, int argc, char **argv);
 
 extern const char CTL_MIGRATE_HELP[], CTL_IMPORT_HELP[], CTL_GENERATE_HELP[], CTL_CALL_HELP[],
-    CTL_STATUS_HELP[], CTL_COMPLETION_HELP[], CTL_INSPECT_HELP[];
+    CTL_STATUS_HELP[], CTL_COMPLETION_HELP[], CTL_INSPECT_HELP[], CTL_DEAD_HELP[],
+    CTL_QUARANTINE_HELP[];
 extern const struct opt CTL_MIGRATE_OPTS[], CTL_IMPORT_OPTS[], CTL_GENERATE_OPTS[], CTL_CALL_OPTS[],
     CTL_STATUS_OPTS[];
-extern const struct ctl_verb CTL_COMPLETION_VERBS[], CTL_INSPECT_VERBS[];
+extern const struct ctl_verb CTL_COMPLETION_VERBS[], CTL_INSPECT_VERBS[], CTL_DEAD_VERBS[],
+    CTL_QUARANTINE_VERBS[];
 
 #endif
