@@ -40,13 +40,17 @@ struct script BROKER_LUA_SINGLE = {
 };
 
 /*
- * bury(k, letter): into the dead letters. follow(k, end, args, first): what an end brings with it.
- * A message that cannot be pushed where it says is set aside, so that one wrong list does not
- * repeat the others.
+ * bury(k, letter, list): into the dead letters, with the list it came from (a name that may not be
+ * UTF-8 would spoil the JSON). follow(k, end, args, first): what an end brings with it. A message
+ * that cannot be pushed where it says is set aside, so that one wrong list does not repeat the
+ * others.
  */
 #define LUA_FOLLOW                                                                                 \
-    "local function bury(k, letter)\n"                                                             \
+    "local function bury(k, letter, list)\n"                                                       \
     "  local at = string.format('{\"at\":%.0f,', math.floor(now_ms() / 1000))\n"                   \
+    "  if list and not string.find(list, '[\\128-\\255]') then\n"                                  \
+    "    at = at .. '\"q\":' .. cjson.encode(list) .. ','\n"                                       \
+    "  end\n"                                                                                      \
     "  push_bounded(k.dead, at .. string.sub(letter, 2), k.dead_max, k.bytes_max, k.counters,\n"   \
     "    'dead_trimmed')\n"                                                                        \
     "  count(k.counters, 'dead', 1)\n"                                                             \
@@ -88,7 +92,7 @@ struct script BROKER_LUA_SINGLE = {
 #define LUA_FINISH_ONE                                                                             \
     "local function finish(k, x, args, first)\n"                                                   \
     "  if (x.letter ~= '' or x.follows > 0) and redis.call('HEXISTS', k.held, x.tag) == 1 then\n"  \
-    "    if x.letter ~= '' then bury(k, x.letter) end\n"                                           \
+    "    if x.letter ~= '' then bury(k, x.letter, (hold(k.held, x.tag))) end\n"                    \
     "    follow(k, x, args, first)\n"                                                              \
     "  end\n"                                                                                      \
     "  local had = end_hold(k, x.tag)\n"                                                           \

@@ -1,13 +1,6 @@
 #include "common/letters_lua.h"
 
-/*
- * As in broker_lua.c: the message is written to where it goes before its entry is removed, and a
- * counter never fails a step.
- */
-#define LUA_COUNT                                                                                  \
-    "local function count(counters, field, n)\n"                                                   \
-    "  redis.pcall('HINCRBY', counters, field, n)\n"                                               \
-    "end\n"
+#include "common/broker_lua_parts.h"
 
 /*
  * KEYS entries, counters, list, losses, recoveries, result; ARGV entry, message, counter, id
