@@ -118,3 +118,9 @@ def answer_kind(text):
     if isinstance(answer, dict) and len(answer) == 1:
         return next(iter(answer))
     return json.dumps(answer)
+
+
+def event_count(text):
+    """How many events are in what was published."""
+    body = json.loads(base64.b64decode(json.loads(text)["body"]))
+    return len(body) if isinstance(body, list) else 1

@@ -1,15 +1,20 @@
 """Mutations of recorded messages against a running worker: it neither ends nor stalls, and loses
 nothing of what comes between them."""
 
+import json
 import os
 
 import pytest
 
+import malformed
 from harness import TEST_DATA, wait_for
 from jobs import Jobs, celery_message, worker_env
 from mutate import Mutator
 
 ROUND = 5_000
+REQUESTS = 3_000
+# Recorded requests that do what they say: without mutations, no worker would be left.
+OBEYED = ("shutdown", "cancel-consumer", "pool-grow", "pool-shrink", "pool-restart", "terminate")
 GOOD_EVERY = 25
 SOAK_ROUNDS = int(os.environ.get("AION2_FUZZ_MESSAGES", "1000000")) // ROUND
 
@@ -21,6 +26,32 @@ def recorded_messages():
     known = [text.replace("lab.add", "test.add").replace("lab.xsum", "test.add")
              .replace("lab.echo", "test.noop").replace("lab.sleep", "test.noop") for text in texts]
     return known + [celery_message("test.add", (1, 2))[1], '{"task":"test.add","id":"a","args":[1]}']
+
+
+def recorded(pattern):
+    """Recorded requests or events, without the time at which they expired."""
+    for path in sorted((TEST_DATA / "wire").glob(pattern)):
+        envelope = json.loads(path.read_text(encoding="utf-8"))
+        envelope["headers"].pop("expires", None)
+        if not any(name in path.name for name in OBEYED):
+            yield json.dumps(envelope)
+
+
+def publish_round(jobs, worker, mutator, channels, count=REQUESTS):
+    """Wrong publications with good tasks between them; then a ping is still answered."""
+    boots, good = jobs.redis.smembers("aion2:workers"), []
+    for n in range(count):
+        jobs.redis.publish(mutator.dice.choice(channels), mutator.make())
+        if n % GOOD_EVERY == 0:
+            good.append(celery_message("test.add", (n, 7)))
+            jobs.redis.lpush("celery", good[-1][1])
+    wait_for(lambda: all(jobs.documents([i for i, _ in good])) or worker.must_run(), 60,
+             "the good tasks")
+    documents = jobs.documents([task_id for task_id, _ in good])
+    assert [d["result"] for d in documents] == [n * GOOD_EVERY + 7 for n in range(len(good))]
+    jobs.redis.publish("/0.celery.pidbox", malformed.request({}, "me"))
+    wait_for(lambda: jobs.redis.llen("me.reply.celery.pidbox"), 15, "the answer to a ping")
+    assert jobs.redis.smembers("aion2:workers") == boots and jobs.balance() == 0
 
 
 def run_round(jobs, worker, mutator):
@@ -65,6 +96,16 @@ def test_mutated_messages(worker, jobs):
     run_round(jobs, worker, Mutator(recorded_messages(), seed=1))
     ends = jobs.counters()
     assert min(ends["quarantined"], ends["dead"], ends["done"] - ends["dead"]) > ROUND / 20
+
+
+def test_mutated_requests(worker, jobs):
+    publish_round(jobs, worker, Mutator(recorded("pidbox-*-request.json"), seed=3),
+                  ["/0.celery.pidbox"])
+
+
+def test_mutated_events(worker, jobs):
+    publish_round(jobs, worker, Mutator(recorded("event-*.json"), seed=4),
+                  ["/0.celeryev/worker.heartbeat", "/0.celeryev/task.multi", "/0.celery.pidbox"])
 
 
 @pytest.mark.soak
