@@ -3,6 +3,7 @@ nothing of what comes between them."""
 
 import json
 import os
+import uuid
 
 import pytest
 
@@ -49,8 +50,9 @@ def publish_round(jobs, worker, mutator, channels, count=REQUESTS):
              "the good tasks")
     documents = jobs.documents([task_id for task_id, _ in good])
     assert [d["result"] for d in documents] == [n * GOOD_EVERY + 7 for n in range(len(good))]
-    jobs.redis.publish("/0.celery.pidbox", malformed.request({}, "me"))
-    wait_for(lambda: jobs.redis.llen("me.reply.celery.pidbox"), 15, "the answer to a ping")
+    oid = str(uuid.uuid4())
+    jobs.redis.publish("/0.celery.pidbox", malformed.request({}, oid))
+    wait_for(lambda: jobs.redis.llen(f"{oid}.reply.celery.pidbox"), 15, "the answer to a ping")
     assert jobs.redis.smembers("aion2:workers") == boots and jobs.balance() == 0
 
 
@@ -117,3 +119,16 @@ def test_a_million_mutated_messages(worker, jobs):
         forget_results(jobs)
         first_rss = first_rss or worker.rss_kb()
     assert worker.rss_kb() < first_rss + 16 * 1024
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3600)
+@pytest.mark.parametrize("pattern, channels", [
+    ("pidbox-*-request.json", ["/0.celery.pidbox"]),
+    ("event-*.json", ["/0.celeryev/worker.heartbeat", "/0.celery.pidbox"]),
+])
+def test_many_mutated_publications(worker, jobs, pattern, channels):
+    mutator = Mutator(recorded(pattern), seed=6)
+    for _ in range(SOAK_ROUNDS // 5):
+        publish_round(jobs, worker, mutator, channels)
+        forget_results(jobs)
