@@ -169,20 +169,23 @@ struct script BROKER_LUA_UNREGISTER = {
     "return n\n",
 };
 
-/* is_copy(k, tag, m, v): put back by a Python client, although a living worker of ours has it (then
- * kombu's record gets it again) or has done it. */
+/* is_copy(k, tag, m, rest): put back by a Python client, although a living worker of ours has it
+ * (then kombu's record gets it again) or has done it. */
 #define LUA_IS_COPY                                                                                \
-    "local function is_copy(k, tag, m, v)\n"                                                       \
-    "  if v.properties.delivery_info.redelivered ~= true then return false end\n"                  \
+    "local function is_copy(k, tag, m, rest)\n"                                                    \
     "  if redis.call('DEL', k.restored_prefix .. tag) == 1 then return true end\n"                 \
     "  k.living = k.living or living_holds(k.workers, k.worker_prefix, k.held_prefix)\n"           \
     "  if not k.living[tag] then return false end\n"                                               \
-    "  mirror(k.unacked, k.index, m, tag, v, k.now)\n"                                             \
+    "  redis.pcall('HSETNX', k.unacked, tag, '[' .. m .. rest)\n"                                  \
+    "  redis.pcall('ZADD', k.index, k.now_s, tag)\n"                                               \
     "  return true\n"                                                                              \
     "end\n"
 
-/* take_one(k, list, m): holds it under the next number and adds it to the reply. */
-#define LUA_TAKE_ONE                                                                                 \
+/*
+ * take_all(k, list, messages, n): holds the first n under the next numbers and adds them to the
+ * reply. Nothing in between can fail.
+ */
+#define LUA_TAKE_ALL                                                                                 \
     "local function set_aside(k, list, m)\n"                                                         \
     "  local key = k.oversized_prefix .. string.format('%.0f', k.now) .. ':' .. k.number\n"          \
     "  redis.call('SETEX', key, 604800, m)\n"                                                        \
@@ -190,31 +193,43 @@ struct script BROKER_LUA_UNREGISTER = {
     "  push_bounded(k.quarantine, cjson.encode({at = math.floor(k.now / 1000), q = list,\n"          \
     "    reason = 'longer than ' .. k.message_max .. ' bytes', key = key, bytes = #m, b64 = ''}),\n" \
     "    k.quarantine_max, k.quarantine_bytes_max, k.counters, 'quarantine_trimmed')\n"              \
-    "  k.oversized = k.oversized + 1\n"                                                              \
     "end\n"                                                                                          \
-    "local function take_one(k, list, m)\n"                                                          \
-    "  if #m > k.message_max then\n"                                                                 \
-    "    set_aside(k, list, m)\n"                                                                    \
-    "    k.number = k.number + 1\n"                                                                  \
-    "    return\n"                                                                                   \
-    "  end\n"                                                                                        \
+    "local function take_one(k, list, m, holds, scores)\n"                                           \
     "  local tag = string.format('%.0f', k.number)\n"                                                \
-    "  local delivery, v = kombu_tag(m)\n"                                                           \
-    "  if delivery and is_copy(k, delivery, m, v) then\n"                                            \
+    "  local delivery, rest, again = kombu_tag(m)\n"                                                 \
+    "  if again and is_copy(k, delivery, m, rest) then\n"                                            \
     "    k.copies = k.copies + 1\n"                                                                  \
     "    count(k.counters, 'taken', -1)\n"                                                           \
     "    return\n"                                                                                   \
     "  end\n"                                                                                        \
-    "  if delivery and mirror(k.unacked, k.index, m, delivery, v, k.now) then\n"                     \
+    "  if delivery and redis.pcall('HSETNX', k.unacked, delivery, '[' .. m .. rest) == 1 then\n"     \
+    "    scores[#scores + 1] = k.now_s\n"                                                            \
+    "    scores[#scores + 1] = delivery\n"                                                           \
     "    tag = tag .. ':' .. delivery\n"                                                             \
     "    if k.living then k.living[delivery] = true end\n"                                           \
     "  end\n"                                                                                        \
-    "  redis.call('HSET', k.held, tag, list .. '\\n' .. m)\n"                                        \
+    "  holds[#holds + 1] = tag\n"                                                                    \
+    "  holds[#holds + 1] = list .. '\\n' .. m\n"                                                     \
     "  local n = k.recoveries and redis.pcall('HGET', k.recoveries, redis.sha1hex(m))\n"             \
-    "  local r = k.reply\n"                                                                          \
-    "  r[#r + 1], r[#r + 2], r[#r + 3] = tag, list, m\n"                                             \
-    "  r[#r + 1] = type(n) == 'string' and tonumber(n) or 0\n"                                       \
+    "  local r, at = k.reply, #k.reply\n"                                                            \
+    "  r[at + 1], r[at + 2], r[at + 3] = tag, list, m\n"                                             \
+    "  r[at + 4] = type(n) == 'string' and tonumber(n) or 0\n"                                       \
     "  k.number = k.number + 1\n"                                                                    \
+    "end\n"                                                                                          \
+    "local function take_all(k, list, messages, n)\n"                                                \
+    "  local holds, scores = {}, {}\n"                                                               \
+    "  for i = 1, n do\n"                                                                            \
+    "    local m = messages[i]\n"                                                                    \
+    "    if #m > k.message_max then\n"                                                               \
+    "      pcall(set_aside, k, list, m)\n"                                                           \
+    "      k.oversized = k.oversized + 1\n"                                                          \
+    "      k.number = k.number + 1\n"                                                                \
+    "    else\n"                                                                                     \
+    "      take_one(k, list, m, holds, scores)\n"                                                    \
+    "    end\n"                                                                                      \
+    "  end\n"                                                                                        \
+    "  if #holds > 0 then redis.call('HSET', k.held, unpack(holds)) end\n"                           \
+    "  if #scores > 0 then redis.pcall('ZADD', k.index, unpack(scores)) end\n"                       \
     "end\n"
 
 /*
@@ -224,14 +239,15 @@ struct script BROKER_LUA_UNREGISTER = {
  */
 struct script BROKER_LUA_TAKE = {
     .name = "take",
-    .lua = LUA_NOW_MS LUA_COUNT LUA_PUSH_BOUNDED LUA_KOMBU_TAG LUA_MIRROR LUA_LIVING_HOLDS
-        LUA_IS_COPY LUA_TAKE_ONE
+    .lua = LUA_NOW_MS LUA_COUNT LUA_PUSH_BOUNDED LUA_KOMBU_TAG LUA_LIVING_HOLDS LUA_IS_COPY
+        LUA_TAKE_ALL
     "if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then return {-1} end\n"
     "local k = {workers = KEYS[1], held = KEYS[2], counters = KEYS[3], quarantine = KEYS[6],\n"
     "  unacked = KEYS[7], index = KEYS[8], number = tonumber(ARGV[2]), message_max = tonumber(ARGV[5]),\n"
     "  oversized_prefix = ARGV[6], restored_prefix = ARGV[7], worker_prefix = ARGV[8],\n"
     "  held_prefix = ARGV[9], quarantine_max = tonumber(ARGV[10]), quarantine_bytes_max = ARGV[11],\n"
     "  now = now_ms(), oversized = 0, copies = 0, reply = {1, 0, 0, 0}}\n"
+    "k.now_s = string.format('%.3f', k.now / 1000)\n"
     "if redis.call('EXISTS', KEYS[5]) == 1 then k.recoveries = KEYS[5] end\n"
     "local left, bytes, taken = tonumber(ARGV[3]), tonumber(ARGV[4]), 0\n"
     "for i = 9, #KEYS do\n"
@@ -247,7 +263,7 @@ struct script BROKER_LUA_TAKE = {
     "    end\n"
     "    for j = #got, n + 1, -1 do redis.call('RPUSH', KEYS[i], got[j]) end\n"
     "    count(k.counters, 'taken', n)\n"
-    "    for j = 1, n do take_one(k, KEYS[i], got[j]) end\n"
+    "    take_all(k, KEYS[i], got, n)\n"
     "    left, taken = left - n, taken + n\n"
     "    chunk = #got[1] < 65536 and 64 or 1\n"
     "  end\n"

@@ -88,20 +88,43 @@ struct script BROKER_LUA_SINGLE = {
     "  end\n"                                                                                      \
     "end\n"
 
-/* finish(k, end, args, first follow): how one hold ends. */
-#define LUA_FINISH_ONE                                                                             \
-    "local function finish(k, x, args, first)\n"                                                   \
+/*
+ * begin_end(k, end, args, first follow): what comes before the result, and the end of the hold.
+ * unmirror_all(k, ends): takes them out of kombu's record, marks those that were not there any
+ * more. store_end(k, end): the result.
+ */
+#define LUA_FINISH_PARTS                                                                           \
+    "local function begin_end(k, x, args, first)\n"                                                \
     "  if (x.letter ~= '' or x.follows > 0) and redis.call('HEXISTS', k.held, x.tag) == 1 then\n"  \
     "    if x.letter ~= '' then bury(k, x.letter, (hold(k.held, x.tag))) end\n"                    \
     "    follow(k, x, args, first)\n"                                                              \
     "  end\n"                                                                                      \
-    "  local had = end_hold(k, x.tag)\n"                                                           \
-    "  if x.doc ~= '' and (had ~= 0 or x.success) then store(x.key, x.expires, x.doc) end\n"       \
-    "  if had ~= 0 and k.losses then redis.pcall('HDEL', k.losses, x.id) end\n"                    \
-    "  if had == 2 and x.success then\n"                                                           \
-    "    redis.call('SETEX', k.restored_prefix .. string.match(x.tag, ':(.+)$'), 86400, x.id)\n"   \
+    "  if k.recoveries then forget_recoveries(k.held, x.tag, k.recoveries) end\n"                  \
+    "  x.had = redis.call('HDEL', k.held, x.tag)\n"                                                \
+    "  if x.had == 1 then\n"                                                                       \
+    "    k.ended = k.ended + 1\n"                                                                  \
+    "    x.delivery = string.match(x.tag, ':(.+)$')\n"                                             \
+    "    k.deliveries[#k.deliveries + 1] = x.delivery\n"                                           \
     "  end\n"                                                                                      \
-    "  return had\n"                                                                               \
+    "end\n"                                                                                        \
+    "local function unmirror_all(k, ends)\n"                                                       \
+    "  local d = k.deliveries\n"                                                                   \
+    "  if #d == 0 then return end\n"                                                               \
+    "  if redis.pcall('ZREM', k.index, unpack(d)) == #d then\n"                                    \
+    "    redis.pcall('HDEL', k.unacked, unpack(d))\n"                                              \
+    "    return\n"                                                                                 \
+    "  end\n"                                                                                      \
+    "  for _, x in ipairs(ends) do\n"                                                              \
+    "    if x.delivery and redis.pcall('HDEL', k.unacked, x.delivery) == 0 then x.had = 2 end\n"   \
+    "  end\n"                                                                                      \
+    "end\n"                                                                                        \
+    "local function store_end(k, x)\n"                                                             \
+    "  if x.doc ~= '' and (x.had ~= 0 or x.success) then store(x.key, x.expires, x.doc) end\n"     \
+    "  if x.had ~= 0 and k.losses then redis.pcall('HDEL', k.losses, x.id) end\n"                  \
+    "  if x.had == 2 and x.success then\n"                                                         \
+    "    redis.call('SETEX', k.restored_prefix .. x.delivery, 86400, x.id)\n"                      \
+    "  end\n"                                                                                      \
+    "  return x.had\n"                                                                             \
     "end\n"
 
 /*
@@ -113,24 +136,26 @@ struct script BROKER_LUA_SINGLE = {
 struct script BROKER_LUA_FINISH = {
     .name = "finish",
     .lua = LUA_NOW_MS LUA_COUNT LUA_PUSH_BOUNDED LUA_HOLD LUA_UNMIRROR LUA_FORGET_RECOVERIES
-        LUA_END_HOLD LUA_STORE LUA_FOLLOW LUA_FINISH_ONE
+        LUA_END_HOLD LUA_STORE LUA_FOLLOW LUA_FINISH_PARTS
     "local k = {held = KEYS[1], counters = KEYS[2], recoveries = existing(KEYS[4]),\n"
     "  losses = existing(KEYS[5]), dead = KEYS[6], quarantine = KEYS[7], unacked = KEYS[8],\n"
     "  index = KEYS[9], dead_max = tonumber(ARGV[1]), quarantine_max = tonumber(ARGV[2]),\n"
-    "  bytes_max = ARGV[3], restored_prefix = ARGV[4], group_prefix = ARGV[5], open = {}}\n"
-    "local reply, ended, a = {}, 0, 6\n"
+    "  bytes_max = ARGV[3], restored_prefix = ARGV[4], group_prefix = ARGV[5], open = {},\n"
+    "  deliveries = {}, ended = 0}\n"
+    "local reply, ends, a = {}, {}, 6\n"
     "for i = 10, #KEYS do\n"
     "  local x = {key = KEYS[i], tag = ARGV[a], id = ARGV[a + 1], doc = ARGV[a + 2],\n"
     "    expires = ARGV[a + 3], success = ARGV[a + 4] == '1', letter = ARGV[a + 5],\n"
     "    follows = tonumber(ARGV[a + 6])}\n"
-    "  local had = finish(k, x, ARGV, a + 7)\n"
-    "  if had ~= 0 then ended = ended + 1 end\n"
-    "  reply[#reply + 1] = had\n"
+    "  begin_end(k, x, ARGV, a + 7)\n"
+    "  ends[#ends + 1] = x\n"
     "  a = a + 7 + 4 * x.follows\n"
     "end\n"
-    "if ended > 0 then\n"
-    "  count(k.counters, 'done', ended)\n"
-    "  count(KEYS[3], 'ended', ended)\n"
+    "unmirror_all(k, ends)\n"
+    "for i, x in ipairs(ends) do reply[i] = store_end(k, x) end\n"
+    "if k.ended > 0 then\n"
+    "  count(k.counters, 'done', k.ended)\n"
+    "  count(KEYS[3], 'ended', k.ended)\n"
     "end\n"
     "return reply\n",
 };

@@ -1,6 +1,5 @@
 #include "worker/consumer.h"
 
-#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,8 +12,7 @@
 #include "worker/consumer_parts.h"
 #include "worker/loop.h"
 
-#define LEAVE_MS     3000 /* for the last words to Redis */
-#define ENDING_SPARE 512  /* jobs whose end is on the way, beside those that run */
+#define LEAVE_MS 3000 /* for the last words to Redis */
 
 /* ---- running ---- */
 
@@ -53,127 +51,6 @@ void consumer_run(struct consumer *c, struct job *j)
         jobs_note(&c->jobs, j);
     }
     free(frame);
-}
-
-/* ---- taking ---- */
-
-static void job_begin(struct consumer *c, uint64_t number, const struct broker_taken *t)
-{
-    struct job *j = job_new(number, &c->self, t);
-
-    if (!j) {
-        log_error("task.dropped", "bytes=%zu error=\"out of memory\"", t->len);
-        return; /* as in send_step */
-    }
-    jobs_add(&c->jobs, j);
-    if (c->stopping) {
-        job_end_requeue(j);
-    } else {
-        job_examine(j, c->cf.settings, t);
-        if (j->msg.id[0] != '\0' && j->msg.task[0] != '\0') {
-            consumer_tell(c, j, NEWS_RECEIVED);
-        }
-        if (j->state == JOB_READY && consumer_is_revoked(c, j)) {
-            job_end_revoked(j, c->cf.settings, &JOB_REVOKED);
-        }
-    }
-    consumer_go_on(c, j);
-}
-
-static void begin_batch(struct consumer *c, const struct broker_batch *batch)
-{
-    struct broker_taken t;
-
-    c->acked_taken += batch->count + batch->oversized;
-    c->stats.taken += batch->count;
-    if (batch->oversized > 0) {
-        log_error("task.quarantined", "messages=%" PRId64 " reason=\"longer than %zu bytes\"",
-                  batch->oversized, (size_t)MSG_BYTES_MAX);
-    }
-    if (batch->copies > 0) {
-        log_warn("task.copy_dropped", "messages=%" PRId64, batch->copies);
-    }
-    for (int i = 0; i < batch->count; i++) {
-        if (broker_batch_get(batch, i, &t)) {
-            job_begin(c, strtoull(t.tag, NULL, 10), &t);
-        }
-    }
-}
-
-static void on_taken(void *ctx, uint64_t number, const redisReply *r)
-{
-    struct consumer *c = ctx;
-    struct broker_batch batch;
-
-    if (number != c->taking) {
-        return; /* of a boot id that is no more: it has taken nothing */
-    }
-    c->taking = 0;
-    if (!r) { /* if it was taken, the heartbeat after the reconnect puts it back */
-        consumer_maybe_leave(c);
-        return;
-    }
-    switch (broker_read_take(r, &batch)) {
-    case BROKER_TOOK:
-        begin_batch(c, &batch);
-        break;
-    case BROKER_EMPTY:
-        c->empty = true;
-        consumer_wait(c);
-        break;
-    case BROKER_GONE:
-        consumer_abandon(c);
-        return;
-    case BROKER_NONSENSE:
-        log_error("worker.bug", "error=\"take answered nonsense\"");
-        c->empty = true;
-        break;
-    }
-    consumer_pump(c);
-    consumer_maybe_leave(c);
-}
-
-/* How many messages to take now. */
-static int room(const struct consumer *c)
-{
-    int promised = c->jobs.in_state[JOB_ADOPTING] + c->jobs.in_state[JOB_READY];
-    int n = pool_capacity(c->pool) - promised;
-    int spare = pool_size(c->pool) * POOL_QUEUE_MAX + ENDING_SPARE - c->jobs.count;
-
-    n = n < spare ? n : spare;
-    return n < BROKER_TAKE_MAX ? n : BROKER_TAKE_MAX;
-}
-
-/* Takes when there is somebody to do the work. One take at a time; the answer pumps again. */
-void consumer_pump(struct consumer *c)
-{
-    struct broker_cmd cmd;
-    struct broker_want want;
-    int ready = INT_MAX;
-
-    while (pool_capacity(c->pool) > 0 && c->jobs.in_state[JOB_READY] < ready) {
-        ready = c->jobs.in_state[JOB_READY]; /* as long as somebody takes them */
-        if (ready > 0) {
-            consumer_go_on(c, TAILQ_FIRST(&c->jobs.ready));
-        }
-    }
-    if (c->stopping || !c->registered || c->taking || c->empty || c->queues.count == 0 ||
-        room(c) <= 0) {
-        return;
-    }
-    want = (struct broker_want){.first = c->last_number + 1, .count = room(c), .turn = c->turn++};
-    c->taking = want.first;
-    c->taking_count = want.count;
-    c->last_number += (uint64_t)want.count;
-    broker_take(&cmd, &c->self, &want);
-    rdsa_script(c->redis, &cmd, on_taken, c, c->taking);
-    broker_cmd_fini(&cmd);
-}
-
-void consumer_take_again(struct consumer *c)
-{
-    c->empty = false;
-    consumer_pump(c);
 }
 
 /* ---- the pool's news ---- */
@@ -279,16 +156,11 @@ static void on_grace_timer(UNUSED evutil_socket_t fd, UNUSED short what, void *a
 
 void consumer_stop(struct consumer *c)
 {
-    struct job *j;
-
     log_info("worker.stopping", "running=%d grace_s=%" PRId64, c->jobs.in_state[JOB_RUNNING],
              c->cf.settings->shutdown_grace_s);
     c->stopping = true;
     loop_arm_ms(c->grace_timer, c->cf.settings->shutdown_grace_s * 1000);
-    /* The latest first: each goes to the end from which is taken. */
-    while ((j = TAILQ_LAST(&c->jobs.ready, job_queue))) {
-        consumer_go_on(c, j);
-    }
+    consumer_give_back(c, 0);
     consumer_maybe_leave(c);
 }
 
@@ -343,7 +215,8 @@ struct consumer *consumer_new(const struct consumer_config *config)
     TAILQ_INIT(&c->endings);
     c->grace_timer = evtimer_new(config->base, on_grace_timer, c);
     c->flush = evtimer_new(config->base, consumer_on_flush, c);
-    MUST(c->grace_timer && c->flush);
+    c->patience = evtimer_new(config->base, consumer_on_patience, c);
+    MUST(c->grace_timer && c->flush && c->patience);
     consumer_start_timers(c);
     c->pool = pool_new(&pool);
     c->redis = connect_main(c);
@@ -369,5 +242,6 @@ void consumer_free(struct consumer *c)
     consumer_free_timers(c);
     event_free(c->grace_timer);
     event_free(c->flush);
+    event_free(c->patience);
     free(c);
 }

@@ -9,9 +9,9 @@
 #include "worker/rdsa.h"
 
 /*
- * The consumer's inside, shared by consumer.c (taking and giving to children), consumer_step.c (the
- * steps of a job), consumer_link.c (being known to Redis, what is done regularly), consumer_wait.c
- * (being woken) and consumer_remote.c (what others ask for).
+ * The consumer's inside, shared by consumer.c (its life, children), consumer_take.c (messages in
+ * and back out), consumer_step.c (the steps of a job), consumer_link.c (being known to Redis, what
+ * is done regularly), consumer_wait.c (being woken) and consumer_remote.c (what others ask for).
  */
 
 /* Blocks on one list until there is a message, on a connection of its own. */
@@ -42,7 +42,7 @@ struct consumer {
     int64_t acked_taken, acked_ended, heard_ms;
     struct job_queue endings; /* that go out together, see consumer_step.c */
     int ending_count;
-    struct event *flush;
+    struct event *flush, *patience;
     struct event *beat_timer, *due_timer, *grace_timer;
     bool registered; /* Redis knows our boot id, as far as we know */
     bool empty;      /* the last take found nothing */
@@ -50,11 +50,16 @@ struct consumer {
     bool leaving;
 };
 
-/* consumer.c */
-/* Gives waiting jobs to free children, takes messages when some are left. */
+/* consumer_take.c */
+/* Gives waiting jobs to free children, takes messages when there is room for some. */
 void consumer_pump(struct consumer *c);
 /* The same, although the last take found nothing. */
 void consumer_take_again(struct consumer *c);
+/* Puts back what no child has begun and what has waited for so long. */
+void consumer_give_back(struct consumer *c, int64_t waited_ms);
+void consumer_on_patience(evutil_socket_t fd, short what, void *consumer);
+
+/* consumer.c */
 /* Leaves when it is time to and nothing is left to do. */
 void consumer_maybe_leave(struct consumer *c);
 /* Gives a job that is ready to a child. */

@@ -25,6 +25,7 @@ struct job *job_new(uint64_t number, const struct broker *who, const struct brok
     j->number = number;
     j->who = *who;
     j->taken_ms = t->now_ms;
+    j->received_ms = clock_mono_ms();
     j->recoveries = t->recoveries;
     snprintf(j->tag, sizeof j->tag, "%s", t->tag);
     return j;

@@ -39,9 +39,10 @@ struct job {
     size_t len;
     struct msg msg;
     const struct task *task;
-    int64_t taken_ms;   /* Redis' clock */
-    int64_t recoveries; /* as in struct broker_taken */
-    int64_t started_ms; /* monotonic; 0: no child has begun it */
+    int64_t taken_ms;    /* Redis' clock */
+    int64_t received_ms; /* monotonic */
+    int64_t recoveries;  /* as in struct broker_taken */
+    int64_t started_ms;  /* monotonic; 0: no child has begun it */
     int64_t started_wall_us;
     struct broker_cmd cmd; /* of ADOPTING, LOSING, ENDING */
     /* How it ended, recorded with the ending (news below NEWS_SUCCEEDED: nothing to tell). The

@@ -135,6 +135,11 @@ int pool_capacity(const struct pool *p)
     return room > 0 ? room : 0;
 }
 
+int64_t pool_run_us(const struct pool *p)
+{
+    return p->run_us;
+}
+
 static void give(struct child *c, struct pool_job *j)
 {
     struct event *patience = c->pool->patience;
@@ -252,6 +257,14 @@ static struct pool_job *take_unbegun(struct pool *p, uint64_t job)
         jobs_remove(&p->waiting, j);
     }
     return j;
+}
+
+bool pool_withdraw(struct pool *p, uint64_t job)
+{
+    struct pool_job *j = take_unbegun(p, job);
+
+    free(j);
+    return j != NULL;
 }
 
 void pool_abandon(struct pool *p, uint64_t job)

@@ -78,6 +78,8 @@ void pool_free(struct pool *p);
 
 /* Jobs that pool_run would take now. */
 int pool_capacity(const struct pool *p);
+/* Moving average of how long tasks took lately; large before the first one. */
+int64_t pool_run_us(const struct pool *p);
 /* Children alive. */
 int pool_alive_count(const struct pool *p);
 /* Calls fn for each of them. */
@@ -90,6 +92,8 @@ bool pool_resize(struct pool *p, int size, struct err *e) MUST_CHECK;
 
 /* Gives a job to the child that has least to do; false when pool_capacity is 0 or memory is out. */
 bool pool_run(struct pool *p, const struct pool_work *work) MUST_CHECK;
+/* Takes back a job that no child has begun; false: one has, or the pool does not have it. */
+bool pool_withdraw(struct pool *p, uint64_t job) MUST_CHECK;
 /* Ends the job without a word: kills the child that runs it. */
 void pool_abandon(struct pool *p, uint64_t job);
 /*
