@@ -14,6 +14,7 @@ const struct ctl_command CTL_COMMANDS[] = {
     {"dead", NULL, "dead letters: list, show, retry, drop", CTL_DEAD_HELP, NULL, CTL_DEAD_VERBS},
     {"quarantine", NULL, "messages that nobody can read: list, show, replay, drop",
      CTL_QUARANTINE_HELP, NULL, CTL_QUARANTINE_VERBS},
+    {"audit", ctl_audit, "is every message accounted for?", CTL_AUDIT_HELP, CTL_AUDIT_OPTS, NULL},
     {"inspect", NULL, "ask the workers what they are doing", CTL_INSPECT_HELP, NULL,
      CTL_INSPECT_VERBS},
     {"completion", NULL, "print the completion for a shell", CTL_COMPLETION_HELP, NULL,
