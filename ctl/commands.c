@@ -17,6 +17,8 @@ const struct ctl_command CTL_COMMANDS[] = {
     {"audit", ctl_audit, "is every message accounted for?", CTL_AUDIT_HELP, CTL_AUDIT_OPTS, NULL},
     {"inspect", NULL, "ask the workers what they are doing", CTL_INSPECT_HELP, NULL,
      CTL_INSPECT_VERBS},
+    {"doctor", ctl_doctor, "look for what loses data or stops work", CTL_DOCTOR_HELP,
+     CTL_DOCTOR_OPTS, NULL},
     {"completion", NULL, "print the completion for a shell", CTL_COMPLETION_HELP, NULL,
      CTL_COMPLETION_VERBS},
 };
