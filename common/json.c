@@ -73,11 +73,6 @@ cJSON *json_parse(const char *text, size_t len, struct err *e)
     return v;
 }
 
-char *json_print(const cJSON *v)
-{
-    return cJSON_PrintUnformatted(v);
-}
-
 const char *json_get_str(const cJSON *obj, const char *key)
 {
     return cJSON_GetStringValue(cJSON_GetObjectItemCaseSensitive(obj, key));

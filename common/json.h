@@ -3,6 +3,7 @@
 
 #include <cjson/cJSON.h>
 
+#include "common/buf.h"
 #include "common/err.h"
 
 /*
@@ -13,8 +14,11 @@
 #define JSON_DEPTH_MAX 64
 cJSON *json_parse(const char *text, size_t len, struct err *e) MUST_CHECK;
 
-/* Unformatted text, owned by the caller (free()); NULL when memory is out. */
+/* Unformatted text, owned by the caller (free()); NULL when memory is out. Numbers keep their
+ * value: whole ones are written as such, others with the digits they need. */
 char *json_print(const cJSON *v);
+/* The same at the end of a buffer. False when v is NULL or the buffer is full. */
+bool json_add(struct buf *out, const cJSON *v);
 
 /* The member's value, or NULL / the fallback when it is absent or of another type. */
 const char *json_get_str(const cJSON *obj, const char *key);
