@@ -5,6 +5,7 @@ FROM debian:12-slim AS build
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
       gcc \
+      libbz2-dev \
       libc6-dev \
       libcjson-dev \
       libcurl4-openssl-dev \
@@ -24,6 +25,7 @@ RUN make -s -j"$(nproc)" BUILD=release \
 FROM debian:12-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
+      libbz2-1.0 \
       libcjson1 \
       libevent-core-2.1-7 \
       libevent-extra-2.1-7 \

@@ -263,7 +263,7 @@ static char *freshen(const struct buf *bytes, int64_t now_us, size_t *len)
         if (m.expires_us != MSG_NO_TIME && m.expires_us < now_us) {
             cJSON_ReplaceItemInObjectCaseSensitive(fields_of(&m), "expires", cJSON_CreateNull());
         }
-        if (msg_set_retries(&m, 0, &ignored)) {
+        if (msg_set_retries(&m, 0, MSG_NO_TIME, &ignored)) {
             text = msg_print(&m, len);
         }
     }

@@ -2,12 +2,11 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/b64.h"
 #include "common/clock.h"
 #include "common/keys.h"
 #include "common/msg.h"
+#include "common/msg_parts.h"
 #include "common/text.h"
-#include "common/uuid.h"
 
 /* ---- rewriting ---- */
 
@@ -94,17 +93,30 @@ static bool put_body(struct msg *m)
     return ok;
 }
 
-bool msg_set_retries(struct msg *m, int retries, struct err *e)
+static bool put_ancestry(struct msg *m, cJSON *obj)
+{
+    if (m->root_id[0] == '\0') {
+        text_copy(m->root_id, sizeof m->root_id, m->id);
+    }
+    text_copy(m->parent, sizeof m->parent, m->id);
+    return put(obj, "root_id", cJSON_CreateString(m->root_id)) &&
+           put(obj, "parent_id", cJSON_CreateString(m->parent));
+}
+
+bool msg_set_retries(struct msg *m, int retries, int64_t eta_us, struct err *e)
 {
     cJSON *obj = fields_object(m);
+    bool ok;
 
     m->retries = retries;
-    m->eta_us = MSG_NO_TIME;
-    if (!put(obj, "retries", cJSON_CreateNumber(retries)) || !put(obj, "eta", cJSON_CreateNull()) ||
-        (m->form == MSG_CELERY_1 && !put_body(m))) {
-        return no_memory(e);
-    }
-    return true;
+    m->eta_us = eta_us;
+    ok = put(obj, "retries", cJSON_CreateNumber(retries)) &&
+         (eta_us == MSG_NO_TIME ? put(obj, "eta", cJSON_CreateNull())
+                                : put_time(obj, "eta", eta_us));
+    /* Protocol 1 knows no ancestry, a plain message needs none. */
+    ok = ok && (m->form != MSG_CELERY_2 || retries == 0 || put_ancestry(m, obj)) &&
+         (m->form != MSG_CELERY_1 || put_body(m));
+    return ok || no_memory(e);
 }
 
 char *msg_print(const struct msg *m, size_t *len)
@@ -121,106 +133,7 @@ char *msg_print(const struct msg *m, size_t *len)
     return text;
 }
 
-/* ---- building ---- */
-
-static char *print_or_empty(const cJSON *v, const char *empty)
-{
-    return v ? json_print(v) : strdup(empty);
-}
-
-/* Python's repr of the arguments is for people only; JSON reads as well. */
-static bool add_headers(cJSON *root, const struct msg_new *n, const char *args, const char *kwargs)
-{
-    static const char *const NULLS[] = {"shadow", "eta",         "expires",
-                                        "group",  "group_index", "parent_id"};
-    cJSON *h = cJSON_AddObjectToObject(root, "headers");
-    cJSON *limits;
-    bool ok = h && cJSON_AddStringToObject(h, "lang", "c") &&
-              cJSON_AddStringToObject(h, "task", n->task) &&
-              cJSON_AddStringToObject(h, "id", n->id) && cJSON_AddNumberToObject(h, "retries", 0) &&
-              cJSON_AddStringToObject(h, "root_id", n->id) &&
-              cJSON_AddStringToObject(h, "origin", n->origin ? n->origin : "") &&
-              cJSON_AddStringToObject(h, "argsrepr", args) &&
-              cJSON_AddStringToObject(h, "kwargsrepr", kwargs) &&
-              cJSON_AddFalseToObject(h, "ignore_result");
-
-    for (size_t i = 0; ok && i < ARRAY_LEN(NULLS); i++) {
-        ok = cJSON_AddNullToObject(h, NULLS[i]) != NULL;
-    }
-    limits = ok ? cJSON_AddArrayToObject(h, "timelimit") : NULL;
-    ok = limits && cJSON_AddItemToArray(limits, cJSON_CreateNull()) &&
-         cJSON_AddItemToArray(limits, cJSON_CreateNull());
-    if (ok && n->slot_unix_s >= 0) {
-        ok = cJSON_AddNumberToObject(h, MSG_SLOT_MEMBER, (double)n->slot_unix_s) != NULL;
-    }
-    if (ok && n->sent_us != 0) {
-        ok = cJSON_AddNumberToObject(h, MSG_SENT_MEMBER, (double)n->sent_us / 1e6) != NULL;
-    }
-    if (ok && n->eta_us != 0) {
-        ok = put_time(h, "eta", n->eta_us);
-    }
-    if (ok && n->expires_us != 0) {
-        ok = put_time(h, "expires", n->expires_us);
-    }
-    return ok;
-}
-
-static bool add_properties(cJSON *root, const struct msg_new *n)
-{
-    cJSON *p = cJSON_AddObjectToObject(root, "properties");
-    cJSON *info = p ? cJSON_AddObjectToObject(p, "delivery_info") : NULL;
-    char tag[UUID_SIZE];
-
-    uuid_random(tag);
-    return info && cJSON_AddStringToObject(info, "exchange", "") &&
-           cJSON_AddStringToObject(info, "routing_key", n->queue) &&
-           cJSON_AddStringToObject(p, "correlation_id", n->id) &&
-           cJSON_AddStringToObject(p, "reply_to", n->id) &&
-           cJSON_AddNumberToObject(p, "delivery_mode", 2) &&
-           cJSON_AddNumberToObject(p, "priority", n->priority) &&
-           cJSON_AddStringToObject(p, "body_encoding", "base64") &&
-           cJSON_AddStringToObject(p, "delivery_tag", tag);
-}
-
-static bool add_body(cJSON *root, const char *args, const char *kwargs)
-{
-    struct buf text, coded;
-    bool ok;
-
-    buf_init(&text, MSG_BYTES_MAX);
-    buf_init(&coded, 2 * MSG_BYTES_MAX);
-    ok = buf_addf(&text,
-                  "[%s, %s, {\"callbacks\": null, \"errbacks\": null, \"chain\": null, "
-                  "\"chord\": null}]",
-                  args, kwargs) &&
-         b64_encode(&coded, text.data, text.len) &&
-         cJSON_AddStringToObject(root, "body", coded.data);
-    buf_fini(&text);
-    buf_fini(&coded);
-    return ok;
-}
-
-char *msg_build(const struct msg_new *n, size_t *len)
-{
-    cJSON *root = cJSON_CreateObject();
-    char *args = print_or_empty(n->args, "[]");
-    char *kwargs = print_or_empty(n->kwargs, "{}");
-    char *text = NULL;
-
-    if (root && args && kwargs && add_body(root, args, kwargs) &&
-        cJSON_AddStringToObject(root, "content-encoding", "utf-8") &&
-        cJSON_AddStringToObject(root, "content-type", "application/json") &&
-        add_headers(root, n, args, kwargs) && add_properties(root, n)) {
-        text = json_print(root);
-    }
-    if (text) {
-        *len = strlen(text);
-    }
-    cJSON_Delete(root);
-    free(args);
-    free(kwargs);
-    return text;
-}
+/* ---- lists ---- */
 
 bool msg_list_name(char *out, size_t cap, const char *queue, int priority)
 {

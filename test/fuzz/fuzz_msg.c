@@ -17,7 +17,7 @@ static void check_rewritten(struct msg *m)
     if (msg_needs_adoption(m) && !msg_adopt(m, "an-id", INT64_C(1700000000000), &e)) {
         abort();
     }
-    if (!msg_set_retries(m, 7, &e)) {
+    if (!msg_set_retries(m, 7, MSG_NO_TIME, &e)) {
         abort();
     }
     text = msg_print(m, &len);

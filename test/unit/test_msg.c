@@ -53,6 +53,13 @@ static void test_messages_of_real_clients_are_read(void **state)
         {"task-message-body-plain", "lab.echo", "[\"\u017e\"]"},
         {"task-message-zlib", "lab.add", NULL},
         {"task-message-gzip", "lab.add", NULL},
+        {"task-message-bzip2", "lab.add", NULL},
+        {"task-message-link", "lab.add", "[2,3]"},
+        {"task-message-link2-linkerror", "lab.add", "[2,3]"},
+        {"task-message-link-error", "lab.add", "[2,3]"},
+        {"task-message-chain", "lab.add", "[1,2]"},
+        {"task-message-chord-header", "lab.add", "[1,2]"},
+        {"task-message-chord-header-celery563", "lab.add", "[1,2]"},
         {"task-message-protocol1", "lab.add", "[2,3]"},
         {"task-message-protocol1-eta", "lab.add", "[2,3]"},
         {"task-message-countdown", "lab.add", "[2,3]"},
@@ -100,6 +107,7 @@ static void test_fields_of_real_messages(void **state)
     msg_fini(&m);
     assert_int_equal(parse_wire("task-message-timelimits", &m, &e), MSG_OK);
     assert_int_equal(m.hard_limit_s, 30);
+    assert_int_equal(m.soft_limit_s, 20);
     msg_fini(&m);
     assert_int_equal(parse_wire("task-message-ignore-result", &m, &e), MSG_OK);
     assert_true(m.ignore_result);
@@ -126,11 +134,6 @@ static void test_what_is_not_for_us_is_refused_by_name(void **state)
     } CASES[] = {
         {"task-message-pickle", "ContentDisallowed", "content-type"},
         {"task-message-yaml", "ContentDisallowed", "content-type"},
-        {"task-message-bzip2", "ContentDisallowed", "compression"},
-        {"task-message-link", "NotImplementedError", "callbacks"},
-        {"task-message-link-error", "NotImplementedError", "errbacks"},
-        {"task-message-chain", "NotImplementedError", "chain"},
-        {"task-message-chord-header", "NotImplementedError", "chord"},
     };
 
     (void)state;
@@ -213,9 +216,13 @@ static void test_bad_fields_are_named(void **state)
         {"group", "5"},
         {"parent_id", "[]"},
         {"aion2_slot", "\"x\""},
-        {"chain", "[1]"},
-        {"chord", "{\"a\":1}"},
+        {"timelimit", "[null,0]"},
+        {"group_index", "-1"},
+        {"group_index", "\"0\""},
+        {"root_id", "7"},
         {"callbacks", "\"x\""},
+        {"chain", "{}"},
+        {"chord", "[]"},
     };
 
     (void)state;
@@ -402,7 +409,7 @@ static void test_adoption_gives_an_id_and_absolute_times(void **state)
     msg_fini(&again);
 }
 
-/* In every form: the next attempt says so, its eta is gone, the rest is as it was. */
+/* In every form: the next attempt says so and when, the rest is as it was. */
 static void test_retries_are_written_into_every_form(void **state)
 {
     static const char *const NAMES[] = {"task-message-countdown", "task-message-protocol1-eta",
@@ -416,11 +423,11 @@ static void test_retries_are_written_into_every_form(void **state)
         char *text;
 
         assert_int_equal(parse_wire(NAMES[i], &m, &e), MSG_OK);
-        assert_true(msg_set_retries(&m, 2, &e));
+        assert_true(msg_set_retries(&m, 2, INT64_C(1700000000500000), &e));
         text = msg_print(&m, &len);
         assert_int_equal(msg_parse(text, len, &again, &e), MSG_OK);
         assert_int_equal(again.retries, 2);
-        assert_int_equal(again.eta_us, MSG_NO_TIME);
+        assert_int_equal(again.eta_us, INT64_C(1700000000500000));
         assert_string_equal(again.id, m.id);
         assert_string_equal(again.task, m.task);
         assert_true(cJSON_Compare(again.args, m.args, true));
@@ -429,6 +436,159 @@ static void test_retries_are_written_into_every_form(void **state)
         msg_fini(&m);
         msg_fini(&again);
     }
+}
+
+/* Celery's own retry: the same members change, and no other. */
+static void test_a_retry_is_celery_s(void **state)
+{
+    struct msg m, want;
+    struct err e;
+    size_t len;
+    char *text;
+    cJSON *headers, *wanted;
+
+    (void)state;
+    assert_int_equal(parse_wire("task-message-retry", &want, &e), MSG_OK);
+    assert_int_equal(parse_wire("task-message-retry", &m, &e), MSG_OK);
+    headers = json_get_obj(m.root, "headers"); /* as it was before its first attempt */
+    cJSON_ReplaceItemInObject(headers, "retries", cJSON_CreateNumber(0));
+    cJSON_ReplaceItemInObject(headers, "parent_id", cJSON_CreateNull());
+    cJSON_ReplaceItemInObject(headers, "eta", cJSON_CreateNull());
+    assert_true(msg_set_retries(&m, 1, want.eta_us, &e));
+    text = msg_print(&m, &len);
+    wanted = json_get_obj(want.root, "headers");
+    headers = json_get_obj(m.root, "headers");
+    assert_true(cJSON_Compare(headers, wanted, true));
+    free(text);
+    msg_fini(&m);
+    msg_fini(&want);
+}
+
+static void test_what_monitors_want_to_know(void **state)
+{
+    char repr[MSG_REPR_SIZE];
+    struct msg m;
+    struct err e;
+
+    (void)state;
+    assert_int_equal(parse_wire("task-message-priority9", &m, &e), MSG_OK);
+    assert_int_equal(m.priority, 9);
+    assert_string_equal(m.routing_key, "celery");
+    assert_string_equal(m.exchange, "");
+    assert_int_equal(strlen(m.delivery_tag), 36);
+    assert_int_equal(strlen(m.reply_to), 36);
+    assert_non_null(strstr(m.origin, "@lab"));
+    assert_string_equal(m.root_id, m.id);
+    assert_string_equal(msg_args_repr(&m, repr), "(2, 3)");
+    assert_string_equal(msg_kwargs_repr(&m, repr), "{}");
+    msg_fini(&m);
+    assert_int_equal(parse_wire("task-message-shadow", &m, &e), MSG_OK);
+    assert_non_null(m.shadow);
+    msg_fini(&m);
+    assert_int_equal(parse_wire("task-message-chord-header", &m, &e), MSG_OK);
+    assert_int_equal(m.group_index, 0);
+    assert_non_null(m.chord);
+    msg_fini(&m);
+}
+
+static void test_reprs_are_python_s(void **state)
+{
+    static const struct {
+        const char *json;
+        const char *repr;
+    } CASES[] = {
+        {"[]", "()"},
+        {"[2]", "(2,)"},
+        {"[2,3]", "(2, 3)"},
+        {"[[3,7]]", "([3, 7],)"},
+        {"[\"a\",null,true,false]", "('a', None, True, False)"},
+        {"[1.5,-0.1,1e300,123456789012]", "(1.5, -0.1, 1e+300, 123456789012)"},
+        {"[{\"k\":[1,{\"x\":\"y\"}]}]", "({'k': [1, {'x': 'y'}]},)"},
+        {"[\"it's\",\"\\\"'\",\"a\\nb\\\\\"]", "(\"it's\", '\"\\'', 'a\\nb\\\\')"},
+        {"[\"\\u0001\\u007f\\u017e\"]", "('\\x01\\x7f\u017e',)"},
+    };
+    char repr[MSG_REPR_SIZE];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        cJSON *v = cJSON_Parse(CASES[i].json);
+
+        assert_string_equal(msg_repr_args(v, repr), CASES[i].repr);
+        cJSON_Delete(v);
+    }
+}
+
+static void test_a_long_repr_is_clipped_between_characters(void **state)
+{
+    char text[4096] = "{\"id\":\"x\",\"task\":\"t\",\"args\":[\"";
+    char repr[MSG_REPR_SIZE];
+    struct msg m;
+    struct err e;
+
+    (void)state;
+    for (int i = 0; i < 1000; i++) {
+        strcat(text, "\u017e");
+    }
+    strcat(text, "\"]}");
+    assert_int_equal(parse(text, &m, &e), MSG_OK);
+    msg_args_repr(&m, repr);
+    assert_int_equal(strlen(repr), 1027); /* two bytes each after "('": the last one did not fit */
+    assert_string_equal(repr + strlen(repr) - 5, "\u017e...");
+    msg_fini(&m);
+}
+
+/* Each of them would be found out only after the task's work is done. */
+static void test_bad_signatures_are_refused(void **state)
+{
+    static const char *const CASES[] = {
+        "\"callbacks\":[5]",
+        "\"callbacks\":[{}]",
+        "\"callbacks\":[{\"task\":5}]",
+        "\"callbacks\":[{\"task\":\"a\\u0007\"}]",
+        "\"callbacks\":[{\"task\":\"a\",\"args\":{}}]",
+        "\"errbacks\":[{\"task\":\"a\",\"kwargs\":[]}]",
+        "\"chain\":[{\"task\":\"a\",\"options\":[]}]",
+        "\"chain\":[{\"task\":\"a\",\"options\":{\"task_id\":7}}]",
+        "\"chain\":[{\"task\":\"a\",\"options\":{\"queue\":\"\\u0006\"}}]",
+        "\"chain\":[{\"task\":\"a\",\"options\":{\"priority\":\"high\"}}]",
+        "\"chain\":[{\"task\":\"a\",\"options\":{\"countdown\":1e300}}]",
+        "\"chain\":[{\"task\":\"a\",\"options\":{\"link\":[{}]}}]",
+        "\"chain\":[{\"task\":\"a\",\"options\":{\"chord\":{\"task\":7}}}]",
+        "\"chord\":{\"subtask_type\":\"chord\",\"task\":\"c\",\"kwargs\":{\"header\":[]}}",
+        "\"chord\":{\"subtask_type\":\"chord\",\"task\":\"c\",\"kwargs\":"
+        "{\"header\":{\"task\":\"g\"},\"body\":{\"task\":\"b\"}}}",
+        "\"callbacks\":[{\"subtask_type\":\"group\",\"task\":\"g\",\"kwargs\":{}}]",
+        "\"callbacks\":[{\"subtask_type\":\"chain\",\"task\":\"g\",\"kwargs\":{\"tasks\":[1]}}]",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        char text[512];
+        struct msg m;
+        struct err e;
+
+        snprintf(text, sizeof text, "{\"id\":\"x\",\"task\":\"t\",%s}", CASES[i]);
+        print_message("%s\n", text);
+        assert_int_equal(parse(text, &m, &e), MSG_REFUSED);
+        assert_string_equal(e.type, "ValueError");
+        assert_null(m.callbacks);
+        assert_null(m.chain);
+        assert_null(m.chord);
+        msg_fini(&m);
+    }
+}
+
+/* JSON readers disagree about which of the two counts. */
+static void test_a_field_given_twice_is_refused(void **state)
+{
+    struct msg m;
+    struct err e;
+
+    (void)state;
+    assert_int_equal(parse("{\"id\":\"x\",\"task\":\"t\",\"retries\":0,\"retries\":1}", &m, &e),
+                     MSG_REFUSED);
+    assert_non_null(strstr(e.text, "\"retries\""));
+    msg_fini(&m);
 }
 
 static void test_what_we_build_we_read(void **state)
@@ -502,6 +662,12 @@ int main(void)
         cmocka_unit_test(test_a_small_body_that_inflates_without_end_is_refused),
         cmocka_unit_test(test_adoption_gives_an_id_and_absolute_times),
         cmocka_unit_test(test_retries_are_written_into_every_form),
+        cmocka_unit_test(test_a_retry_is_celery_s),
+        cmocka_unit_test(test_what_monitors_want_to_know),
+        cmocka_unit_test(test_reprs_are_python_s),
+        cmocka_unit_test(test_a_long_repr_is_clipped_between_characters),
+        cmocka_unit_test(test_bad_signatures_are_refused),
+        cmocka_unit_test(test_a_field_given_twice_is_refused),
         cmocka_unit_test(test_what_we_build_we_read),
         cmocka_unit_test(test_priorities_choose_the_list),
     };
