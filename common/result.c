@@ -1,108 +1,174 @@
 #include "common/result.h"
 
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #include "common/b64.h"
 #include "common/clock.h"
-#include "common/json.h"
+#include "common/msg.h"
+#include "common/text.h"
 
-#define DEAD_BYTES_MAX (64 * MIB)
+#define DEAD_BYTES_MAX     (64 * MIB)
+#define DOCUMENT_BYTES_MAX (64 * MIB)
 
-/* A client raises a real class only from a module that it has loaded. */
+/*
+ * A client raises a real class only from a module that it has loaded, and only one whose
+ * constructor takes what it is given. None that is not an Exception: it would end the client.
+ */
 static const struct {
-    const char *type;
     const char *module;
+    const char *types; /* between spaces */
 } CLASSES[] = {
-    {"NotRegistered", "celery.exceptions"},
-    {"TaskRevokedError", "celery.exceptions"},
-    {"WorkerLostError", "billiard.exceptions"},
-    {"TimeLimitExceeded", "billiard.exceptions"},
-    {"ContentDisallowed", "kombu.exceptions"},
-    {"ValueError", "builtins"},
-    {"TypeError", "builtins"},
-    {"KeyError", "builtins"},
-    {"RuntimeError", "builtins"},
-    {"NotImplementedError", "builtins"},
-    {"ConnectionError", "builtins"},
-    {"TimeoutError", "builtins"},
-    {"MemoryError", "builtins"},
-    {"OSError", "builtins"},
-    {"ArithmeticError", "builtins"},
-    {"LookupError", "builtins"},
+    {"builtins",
+     " ArithmeticError AssertionError AttributeError BlockingIOError BrokenPipeError BufferError"
+     " ChildProcessError ConnectionAbortedError ConnectionError ConnectionRefusedError"
+     " ConnectionResetError EOFError Exception FileExistsError FileNotFoundError FloatingPointError"
+     " ImportError IndexError InterruptedError IsADirectoryError KeyError LookupError MemoryError"
+     " ModuleNotFoundError NameError NotADirectoryError NotImplementedError OSError OverflowError"
+     " PermissionError ProcessLookupError RecursionError ReferenceError RuntimeError SyntaxError"
+     " SystemError TimeoutError TypeError UnicodeError ValueError ZeroDivisionError "},
+    {"celery.exceptions",
+     " BackendError BackendStoreError CeleryError ChordError ImproperlyConfigured IncompleteStream"
+     " InvalidTaskError MaxRetriesExceededError NotRegistered QueueNotFound SecurityError TaskError"
+     " TaskRevokedError "},
+    {"billiard.exceptions",
+     " RestartFreqExceeded SoftTimeLimitExceeded Terminated TimeLimitExceeded WorkerLostError "},
+    {"kombu.exceptions",
+     " ContentDisallowed DecodeError EncodeError KombuError SerializationError "},
 };
 
 static const char *module_of(const char *type)
 {
-    for (size_t i = 0; i < ARRAY_LEN(CLASSES); i++) {
-        if (strcmp(CLASSES[i].type, type) == 0) {
+    char name[64];
+    int n = snprintf(name, sizeof name, " %s ", type);
+
+    for (size_t i = 0; n > 0 && (size_t)n < sizeof name && i < ARRAY_LEN(CLASSES); i++) {
+        if (strstr(CLASSES[i].types, name)) {
             return CLASSES[i].module;
         }
     }
     return NULL;
 }
 
-static cJSON *exception(const struct result_exception *x)
+static bool add_string(struct buf *b, const char *s)
 {
-    const char *module = module_of(x->type);
-    cJSON *o = cJSON_CreateObject();
-    cJSON *message;
+    return buf_add_json(b, s, strlen(s));
+}
+
+static bool add_argument(struct buf *b, const struct result_exception *x, bool known)
+{
     char text[1024];
 
-    cJSON_AddStringToObject(o, "exc_type", module ? x->type : "RuntimeError");
-    message = cJSON_AddArrayToObject(o, "exc_message");
     if (!x->text) {
-        cJSON_AddItemToArray(message, cJSON_CreateNumber((double)x->number));
-    } else if (module) {
-        cJSON_AddItemToArray(message, cJSON_CreateString(x->text));
-    } else {
-        snprintf(text, sizeof text, "%s: %s", x->type, x->text);
-        cJSON_AddItemToArray(message, cJSON_CreateString(text));
+        return buf_addi64(b, x->number);
     }
-    cJSON_AddStringToObject(o, "exc_module", module ? module : "builtins");
-    return o;
+    if (known) {
+        return *x->text == '\0' || add_string(b, x->text);
+    }
+    snprintf(text, sizeof text, "%s: %s", x->type, x->text);
+    text_make_utf8(text); /* it may have been clipped within a character */
+    return add_string(b, text);
 }
 
-static void add_text_or_null(cJSON *o, const char *name, const char *text)
+char *result_exception_json(const struct result_exception *x)
 {
-    cJSON_AddItemToObject(o, name, text ? cJSON_CreateString(text) : cJSON_CreateNull());
+    const char *module = module_of(x->type);
+    struct buf b;
+
+    buf_init(&b, MIB);
+    buf_addstr(&b, "{\"exc_type\":");
+    add_string(&b, module ? x->type : "RuntimeError");
+    buf_addstr(&b, ",\"exc_message\":[");
+    add_argument(&b, x, module != NULL);
+    buf_addstr(&b, "],\"exc_module\":");
+    add_string(&b, module ? module : "builtins");
+    buf_addch(&b, '}');
+    return buf_take(&b, NULL);
 }
 
-/* Members in Celery's order. Takes result and children. now_us < 0: not done. */
-static char *document(const struct result_who *who, const char *status, cJSON *result,
-                      const char *traceback, cJSON *children, int64_t now_us)
+const char *result_exception_repr(const cJSON *exception, char out[RESULT_REPR_SIZE])
 {
-    cJSON *o = cJSON_CreateObject();
+    const char *type = json_get_str(exception, "exc_type");
+    const cJSON *message = cJSON_GetObjectItemCaseSensitive(exception, "exc_message");
+    char args[MSG_REPR_SIZE] = "()";
+    size_t len;
+
+    if (cJSON_IsArray(message)) {
+        msg_repr_args(message, args);
+        len = strlen(args);
+        if (len > 2 && args[len - 2] == ',') { /* a tuple of one ends in a comma, a call does not */
+            snprintf(args + len - 2, 2, ")");
+        }
+        snprintf(out, RESULT_REPR_SIZE, "%.100s%.400s", type ? type : "Exception", args);
+    } else {
+        snprintf(out, RESULT_REPR_SIZE, "%.100s(%.400s)", type ? type : "Exception",
+                 message ? msg_repr_value(message, args) : "");
+    }
+    text_make_utf8(out);
+    return out;
+}
+
+static bool add_text_or_null(struct buf *b, const char *name, const char *text)
+{
+    buf_addf(b, ",\"%s\":", name);
+    return text ? add_string(b, text) : buf_addstr(b, "null");
+}
+
+char *result_document(const struct result_who *who, const struct result_doc *d)
+{
     char iso[CLOCK_ISO_SIZE];
-    char *text;
+    struct buf b;
 
-    cJSON_AddStringToObject(o, "status", status);
-    cJSON_AddItemToObject(o, "result", result);
-    add_text_or_null(o, "traceback", traceback);
-    cJSON_AddItemToObject(o, "children", children);
-    add_text_or_null(o, "date_done", now_us < 0 ? NULL : clock_iso(now_us, "", iso));
+    if (!d->result) {
+        return NULL;
+    }
+    buf_init(&b, DOCUMENT_BYTES_MAX);
+    buf_addf(&b, "{\"status\":\"%s\",\"result\":", d->status);
+    buf_addstr(&b, d->result);
+    add_text_or_null(&b, "traceback", d->traceback);
+    buf_addstr(&b, ",\"children\":");
+    if (!d->children) {
+        buf_addstr(&b, "[]");
+    } else {
+        json_add(&b, d->children);
+    }
+    add_text_or_null(&b, "date_done", d->done_us < 0 ? NULL : clock_iso(d->done_us, "", iso));
     if (who->group && who->group[0]) {
-        cJSON_AddStringToObject(o, "group_id", who->group);
+        add_text_or_null(&b, "group_id", who->group);
     }
     if (who->parent && who->parent[0]) {
-        cJSON_AddStringToObject(o, "parent_id", who->parent);
+        add_text_or_null(&b, "parent_id", who->parent);
     }
-    /* The last member: when it is there, memory was enough for those before it. */
-    text = result && cJSON_AddStringToObject(o, "task_id", who->id) ? json_print(o) : NULL;
-    cJSON_Delete(o);
-    return text;
+    add_text_or_null(&b, "task_id", who->id);
+    if (d->retry) {
+        buf_addstr(&b, ",\"retry\":");
+        buf_addstr(&b, d->retry);
+    }
+    buf_addch(&b, '}');
+    return buf_take(&b, NULL);
 }
 
 char *result_success(const struct result_who *who, const cJSON *value, int64_t now_us)
 {
-    return document(who, "SUCCESS", cJSON_Duplicate(value, true), NULL, cJSON_CreateArray(),
-                    now_us);
+    char *json = json_print(value);
+    struct result_doc d = {.status = "SUCCESS", .result = json, .done_us = now_us};
+    char *text = result_document(who, &d);
+
+    free(json);
+    return text;
 }
 
 char *result_failure(const struct result_who *who, const char *status,
                      const struct result_exception *x, const char *traceback, int64_t now_us)
 {
-    return document(who, status, exception(x), traceback, cJSON_CreateArray(), now_us);
+    char *json = result_exception_json(x);
+    struct result_doc d = {
+        .status = status, .result = json, .traceback = traceback, .done_us = now_us};
+    char *text = result_document(who, &d);
+
+    free(json);
+    return text;
 }
 
 /* [[[id, null], null]]: Celery lists the coming attempt as a child. */
@@ -120,9 +186,39 @@ static cJSON *itself(const char *id)
     return children;
 }
 
-char *result_retry(const struct result_who *who, const struct result_exception *x, const char *plan)
+char *result_retry(const struct result_who *who, const struct result_exception *x, const char *plan,
+                   const char *plan_json)
 {
-    return document(who, "RETRY", exception(x), plan, itself(who->id), -1);
+    char *json = result_exception_json(x);
+    cJSON *children = itself(who->id);
+    struct result_doc d = {.status = "RETRY",
+                           .result = json,
+                           .traceback = plan,
+                           .children = children,
+                           .retry = plan_json,
+                           .done_us = -1};
+    char *text = result_document(who, &d);
+
+    cJSON_Delete(children);
+    free(json);
+    return text;
+}
+
+char *result_started(const struct result_who *who, int pid, const char *worker)
+{
+    struct result_doc d = {.status = "STARTED", .done_us = -1};
+    struct buf b;
+    char *json, *text;
+
+    buf_init(&b, 4 * KIB);
+    buf_addf(&b, "{\"pid\":%d,\"hostname\":", pid);
+    add_string(&b, worker);
+    buf_addch(&b, '}');
+    json = buf_take(&b, NULL);
+    d.result = json;
+    text = result_document(who, &d);
+    free(json);
+    return text;
 }
 
 char *result_dead_letter(const struct result_dead *d)
@@ -136,6 +232,12 @@ char *result_dead_letter(const struct result_dead *d)
     cJSON_AddStringToObject(o, "task", d->task);
     cJSON_AddStringToObject(o, "error", d->error);
     cJSON_AddNumberToObject(o, "retries", d->retries);
+    if (d->signal) {
+        cJSON_AddNumberToObject(o, "signal", d->signal);
+    }
+    if (d->log && *d->log) {
+        cJSON_AddStringToObject(o, "log", d->log);
+    }
     if (b64_encode(&b64, d->bytes, d->len) &&
         cJSON_AddStringToObject(o, "b64", b64.data ? b64.data : "")) {
         text = json_print(o);

@@ -23,19 +23,46 @@ bool retry_wanted(enum err_class cls, int retries, int max_retries)
     return cls == ERR_RETRYABLE && retries < max_retries;
 }
 
-const char *retry_plan(char out[RETRY_PLAN_SIZE], int64_t base_s, int retries, int max_retries,
-                       int64_t now_us)
+static const char *next_at(const struct retry_times *t, char iso[CLOCK_ISO_SIZE])
 {
-    int64_t delay_s = retry_delay_s(base_s, retries);
+    return clock_iso(t->now_us + retry_delay_s(t->base_s, t->retries) * 1000000, "Z", iso);
+}
+
+/* Waits after the next one, each behind `sep`; the first behind `first`. Returns the new length. */
+static int add_waits(char out[RETRY_PLAN_SIZE], int n, const struct retry_times *t,
+                     const char *const seps[2], const char *unit)
+{
+    for (int i = t->retries + 1; i < t->max_retries && i <= t->retries + PLAN_SHOWN_MAX; i++) {
+        MUST(n > 0 && n < RETRY_PLAN_SIZE);
+        n += snprintf(out + n, RETRY_PLAN_SIZE - (size_t)n, "%s%" PRId64 "%s",
+                      seps[i == t->retries + 1 ? 0 : 1], retry_delay_s(t->base_s, i), unit);
+    }
+    return n;
+}
+
+const char *retry_plan(char out[RETRY_PLAN_SIZE], const struct retry_times *t)
+{
+    static const char *const SEPS[2] = {", then ", ", "};
     char iso[CLOCK_ISO_SIZE];
     int n = snprintf(out, RETRY_PLAN_SIZE, "attempt %d of %d failed; next at %s (%" PRId64 " s)",
-                     retries + 1, max_retries + 1, clock_iso(now_us + delay_s * 1000000, "Z", iso),
-                     delay_s);
+                     t->retries + 1, t->max_retries + 1, next_at(t, iso),
+                     retry_delay_s(t->base_s, t->retries));
 
-    for (int i = retries + 1; i < max_retries && i <= retries + PLAN_SHOWN_MAX; i++) {
-        MUST(n > 0 && n < RETRY_PLAN_SIZE);
-        n += snprintf(out + n, RETRY_PLAN_SIZE - (size_t)n, "%s %" PRId64 " s",
-                      i == retries + 1 ? ", then" : ",", retry_delay_s(base_s, i));
-    }
+    add_waits(out, n, t, SEPS, " s");
+    return out;
+}
+
+const char *retry_plan_json(char out[RETRY_PLAN_SIZE], const struct retry_times *t)
+{
+    static const char *const SEPS[2] = {",", ","};
+    char iso[CLOCK_ISO_SIZE];
+    int n = snprintf(out, RETRY_PLAN_SIZE,
+                     "{\"attempt\":%d,\"attempts\":%d,\"next_at\":\"%s\",\"waits_s\":[%" PRId64,
+                     t->retries + 1, t->max_retries + 1, next_at(t, iso),
+                     retry_delay_s(t->base_s, t->retries));
+
+    n = add_waits(out, n, t, SEPS, "");
+    MUST(n > 0 && n < RETRY_PLAN_SIZE - 2);
+    snprintf(out + n, RETRY_PLAN_SIZE - (size_t)n, "]}");
     return out;
 }

@@ -91,7 +91,7 @@ static void test_retry_has_the_plan_where_celery_has_its_traceback(void **state)
 
     (void)state;
     cJSON_ReplaceItemInObject(want, "traceback", cJSON_CreateString("the plan"));
-    assert_same(result_retry(&who, &X, "the plan"), want);
+    assert_same(result_retry(&who, &X, "the plan", NULL), want);
 }
 
 /* A client would make up a class for a name it does not know; a RuntimeError says more. */
