@@ -263,8 +263,9 @@ void broker_take(struct broker_cmd *c, const struct broker *b, const struct brok
     args_quarantine(c);
 }
 
-#define TAKE_HEAD 4 /* code, now, oversized, copies; then tag, list, message, recoveries of each   \
-                     */
+#define TAKE_HEAD                                                                                  \
+    4 /* code, now, oversized, copies; then tag, list, message, recoveries of each                 \
+       */
 #define TAKE_EACH 4
 
 enum broker_take_result broker_read_take(const redisReply *r, struct broker_batch *out)
@@ -519,12 +520,23 @@ void broker_quarantine(struct broker_cmd *c, const struct broker *b, const char 
 
 void broker_chord_part(struct broker_cmd *c, const struct broker_part *part)
 {
+    struct buf begins;
+
     begin(c, &BROKER_LUA_CHORD_PART);
     key3(c, KEY_GROUP_PREFIX, part->group, ".j");
     key3(c, KEY_GROUP_PREFIX, part->group, ".s");
     key3(c, KEY_GROUP_PREFIX, part->group, ".t");
+    key2(c, KEY_GROUP_PREFIX, part->group);
+    key2(c, KEY_CHORD_PREFIX, part->group);
+    buf_init(&begins, 16 * KIB);
+    buf_addstr(&begins, "[1, ");
+    buf_add_json(&begins, part->id, strlen(part->id));
+    buf_addch(&begins, ',');
     arg(c, part->score);
     add_bytes(c, part->member, part->len);
+    add_bytes(c, begins.data ? begins.data : "", begins.len);
+    c->failed |= begins.failed;
+    buf_fini(&begins);
     arg_i64(c, part->expires_s);
     arg_i64(c, BROKER_PARTS_MAX);
     arg_i64(c, BROKER_PART_BYTES_MAX);
@@ -533,15 +545,17 @@ void broker_chord_part(struct broker_cmd *c, const struct broker_part *part)
 bool broker_read_chord(const redisReply *r, struct broker_chord *out)
 {
     *out = (struct broker_chord){0};
-    if (!r || r->type != REDIS_REPLY_ARRAY || r->elements < 3 || !is_int(r, 0)) {
+    if (!r || r->type != REDIS_REPLY_ARRAY || r->elements < 4 || !is_int(r, 0)) {
         return false;
     }
     out->parts = r->element[0]->integer;
+    out->ended = out->parts == -2;
     out->size = is_str(r, 1) ? r->element[1]->str : NULL;
     out->more = is_str(r, 2) ? r->element[2]->str : NULL;
-    out->too_large = is_int(r, 3);
-    if (r->elements > 3 && r->element[3]->type == REDIS_REPLY_ARRAY) {
-        out->members = r->element[3];
+    out->saved = is_str(r, 3) ? r->element[3]->str : NULL;
+    out->too_large = is_int(r, 4);
+    if (r->elements > 4 && r->element[4]->type == REDIS_REPLY_ARRAY) {
+        out->members = r->element[4];
     }
     return true;
 }

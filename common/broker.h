@@ -207,10 +207,11 @@ void broker_quarantine(struct broker_cmd *c, const struct broker *b, const char 
 
 /*
  * Adds a part to a chord: member (bytes) at score ("3", "+inf"), and the group's keys live on for
- * expires_s. Twice does no harm.
+ * expires_s. Twice does no harm: what is there of the same task id gives way.
  */
 struct broker_part {
     const char *group;
+    const char *id;
     const char *score;
     const char *member;
     size_t len;
@@ -218,9 +219,11 @@ struct broker_part {
 };
 void broker_chord_part(struct broker_cmd *c, const struct broker_part *part);
 struct broker_chord {
+    bool ended;                /* its body was sent before; nothing was added */
     int64_t parts;             /* that are there; -1: the key holds something else */
     const char *size;          /* .s and .t as they stand, NULL: not there; borrowed */
     const char *more;          /**/
+    const char *saved;         /* the document of the group, NULL: none */
     const redisReply *members; /* array in the order of the scores; NULL: not complete yet */
     bool too_large; /* complete, but more than BROKER_PARTS_MAX or BROKER_PART_BYTES_MAX */
 };

@@ -1,5 +1,6 @@
 #include "common/broker_lua.h"
 #include "common/broker_lua_parts.h"
+#include "common/keys.h"
 
 /* What happens to a hold, and what ends it; broker_lua.c has how it begins. */
 
@@ -64,19 +65,20 @@ struct script BROKER_LUA_SINGLE = {
     "  end\n"                                                                                      \
     "  count(k.counters, 'sent', 1)\n"                                                             \
     "end\n"                                                                                        \
-    "local function chord_is_open(k, group)\n"                                                     \
+    "local function chord_is_open(k, group, expires)\n"                                            \
     "  if group == '' then return true end\n"                                                      \
     "  local key = k.group_prefix .. group\n"                                                      \
     "  if k.open[group] == nil then\n"                                                             \
     "    k.open[group] = redis.call('EXISTS', key .. '.j') == 1\n"                                 \
     "    redis.call('DEL', key .. '.j', key .. '.t', key .. '.s')\n"                               \
+    "    redis.call('SETEX', '" KEY_CHORD_PREFIX "' .. group, expires, 1)\n"                       \
     "  end\n"                                                                                      \
     "  return k.open[group]\n"                                                                     \
     "end\n"                                                                                        \
     "local function follow(k, x, args, first)\n"                                                   \
     "  for i = first, first + 4 * (x.follows - 1), 4 do\n"                                         \
     "    local kind, key, bytes = args[i], args[i + 1], args[i + 2]\n"                             \
-    "    if not chord_is_open(k, args[i + 3]) then\n"                                              \
+    "    if not chord_is_open(k, args[i + 3], x.expires) then\n"                                   \
     "      -- somebody else has ended it\n"                                                        \
     "    elseif kind == 'push' then\n"                                                             \
     "      push(k, key, bytes)\n"                                                                  \
@@ -226,24 +228,37 @@ struct script BROKER_LUA_QUARANTINE = {
     "return 1\n",
 };
 
-/* KEYS .j, .s, .t of the group; ARGV score, member, expires, parts_max, bytes_max */
+/*
+ * A task that ran again may have another result: it counts once, with the last one.
+ * KEYS .j, .s, .t of the group, the saved group, the mark of its end;
+ * ARGV score, member, how a member of this task begins, expires, parts_max, bytes_max
+ */
 struct script BROKER_LUA_CHORD_PART = {
     .name = "chord_part",
-    .lua = "local parts = redis.pcall('ZADD', KEYS[1], ARGV[1], ARGV[2])\n"
-           "if type(parts) ~= 'number' then return {-1, false, false} end\n"
-           "for i = 1, 3 do redis.call('EXPIRE', KEYS[i], ARGV[3]) end\n"
-           "parts = redis.call('ZCARD', KEYS[1])\n"
-           "local size, more = redis.pcall('GET', KEYS[2]), redis.pcall('GET', KEYS[3])\n"
-           "if type(size) ~= 'string' then size = false end\n"
-           "if type(more) ~= 'string' then more = false end\n"
-           "if not tonumber(size) or parts < tonumber(size) + (tonumber(more or 0) or 0) then\n"
-           "  return {parts, size, more}\n"
+    .lua = "local function text(key)\n"
+           "  local v = redis.pcall('GET', key)\n"
+           "  return type(v) == 'string' and v\n"
            "end\n"
-           "if parts > tonumber(ARGV[4]) then return {parts, size, more, 0} end\n"
+           "if redis.call('EXISTS', KEYS[5]) == 1 then return {-2, false, false, false} end\n"
+           "local parts = redis.pcall('ZADD', KEYS[1], ARGV[1], ARGV[2])\n"
+           "if type(parts) ~= 'number' then return {-1, false, false, false} end\n"
+           "for _, m in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[1], ARGV[1],\n"
+           "  'LIMIT', 0, 1000)) do\n"
+           "  if m ~= ARGV[2] and string.sub(m, 1, #ARGV[3]) == ARGV[3] then\n"
+           "    redis.call('ZREM', KEYS[1], m)\n"
+           "  end\n"
+           "end\n"
+           "for i = 1, 3 do redis.call('EXPIRE', KEYS[i], ARGV[4]) end\n"
+           "parts = redis.call('ZCARD', KEYS[1])\n"
+           "local size, more = text(KEYS[2]), text(KEYS[3])\n"
+           "if not tonumber(size) or parts < tonumber(size) + (tonumber(more or 0) or 0) then\n"
+           "  return {parts, size, more, false}\n"
+           "end\n"
+           "if parts > tonumber(ARGV[5]) then return {parts, size, more, false, 0} end\n"
            "local members, bytes = redis.call('ZRANGE', KEYS[1], 0, -1), 0\n"
            "for _, m in ipairs(members) do bytes = bytes + #m end\n"
-           "if bytes > tonumber(ARGV[5]) then return {parts, size, more, 0} end\n"
-           "return {parts, size, more, members}\n",
+           "if bytes > tonumber(ARGV[6]) then return {parts, size, more, false, 0} end\n"
+           "return {parts, size, more, text(KEYS[4]), members}\n",
 };
 
 /* KEYS delayed, quarantine, counters; ARGV messages_max, quarantine_max, quarantine_bytes_max */

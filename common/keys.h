@@ -17,9 +17,11 @@
 #define KEY_BEAT_LAST     "aion2:beat:last"
 #define KEY_LEDGER_PREFIX "aion2:beat:ledger:"
 #define KEY_RESULT_PREFIX "celery-task-meta-"
-#define KEY_GROUP_PREFIX  "celery-taskset-meta-"
+#define KEY_GROUP_PREFIX  "celery-taskset-meta-" /* group id; chords add .s .j .t */
 #define KEY_REVOKED       "aion2:revoked"
 #define KEY_SINGLE_PREFIX "aion2:single:"
+/* Group id of a chord whose body has been sent: no part of it begins it anew. */
+#define KEY_CHORD_PREFIX "aion2:chord:"
 /* A message whose work is done although a Python client has put it back: dropped when taken. */
 #define KEY_RESTORED_PREFIX "aion2:restored:"
 

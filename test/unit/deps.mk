@@ -4,6 +4,7 @@ TEST_DEPS_import_row := ctl/import_row.o ctl/import_ndjson.o ctl/json_scan.o
 TEST_DEPS_json_scan := ctl/json_scan.o
 TEST_DEPS_migrate_plan := ctl/migrate_plan.o
 TEST_DEPS_population := ctl/population_model.o ctl/population_names.o
+TEST_DEPS_flow   := test/unit/wire_data.o $(patsubst %.c,%.o,$(wildcard worker/flow*.c))
 TEST_DEPS_msg    := test/unit/wire_data.o
 TEST_DEPS_result := test/unit/wire_data.o
 TEST_DEPS_retry  := worker/retry.o
