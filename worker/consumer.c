@@ -77,6 +77,9 @@ static void on_child_begin(void *ctx, uint64_t number, int pid)
     log_info("task.started", "id=%s task=%s child=%d retries=%d", LOGQ(j->msg.id),
              LOGQ(j->msg.task), pid, j->msg.retries);
     consumer_tell(c, j, NEWS_STARTED);
+    if (job_tracks_start(j, c->cf.settings)) {
+        consumer_say_started(c, j, pid);
+    }
 }
 
 static void on_child_done(void *ctx, uint64_t number, const struct pool_outcome *outcome)
@@ -89,10 +92,10 @@ static void on_child_done(void *ctx, uint64_t number, const struct pool_outcome 
     }
     switch (outcome->end) {
     case POOL_ANSWERED:
-        job_end_answer(j, c->cf.settings, outcome->frame, outcome->len);
+        job_end_answer(j, c->cf.settings, outcome);
         break;
     case POOL_TIME_LIMIT:
-        job_end_time_limit(j, c->cf.settings);
+        job_end_time_limit(j, c->cf.settings, outcome);
         break;
     case POOL_LOST:
         job_lose(j, outcome);
@@ -216,7 +219,8 @@ struct consumer *consumer_new(const struct consumer_config *config)
     c->grace_timer = evtimer_new(config->base, on_grace_timer, c);
     c->flush = evtimer_new(config->base, consumer_on_flush, c);
     c->patience = evtimer_new(config->base, consumer_on_patience, c);
-    MUST(c->grace_timer && c->flush && c->patience);
+    c->recount_timer = evtimer_new(config->base, consumer_on_recount, c);
+    MUST(c->grace_timer && c->flush && c->patience && c->recount_timer);
     consumer_start_timers(c);
     c->pool = pool_new(&pool);
     c->redis = connect_main(c);
@@ -243,5 +247,6 @@ void consumer_free(struct consumer *c)
     event_free(c->grace_timer);
     event_free(c->flush);
     event_free(c->patience);
+    event_free(c->recount_timer);
     free(c);
 }

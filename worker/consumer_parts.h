@@ -43,6 +43,7 @@ struct consumer {
     struct job_queue endings; /* that go out together, see consumer_step.c */
     int ending_count;
     struct event *flush, *patience;
+    struct event *recount_timer; /* asks again for the sizes of chords */
     struct event *beat_timer, *due_timer, *grace_timer;
     bool registered; /* Redis knows our boot id, as far as we know */
     bool empty;      /* the last take found nothing */
@@ -74,6 +75,9 @@ void consumer_drop_job(struct consumer *c, struct job *j);
 void consumer_send_steps(struct consumer *c);
 /* Tells the listener. */
 void consumer_tell(struct consumer *c, const struct job *j, enum job_news news);
+/* Stores that a child has begun it. */
+void consumer_say_started(struct consumer *c, const struct job *j, int pid);
+void consumer_on_recount(evutil_socket_t fd, short what, void *consumer);
 bool consumer_is_revoked(const struct consumer *c, const struct job *j);
 void consumer_on_flush(evutil_socket_t fd, short what, void *consumer);
 

@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/consumer_parts.h"
+#include "worker/loop.h"
 
 /*
  * The steps of a job after its take: sent to Redis, said again after a reconnect, forgotten when
@@ -105,6 +106,47 @@ static void on_loss_counted(struct consumer *c, struct job *j, const redisReply 
     consumer_drop_job(c, j);
 }
 
+/* Whether another job waits for the size of the same chord. */
+static bool somebody_waits(const struct consumer *c, const struct job *me)
+{
+    const struct job *j;
+
+    if (c->jobs.in_state[JOB_COUNTING] < 2) {
+        return false;
+    }
+    TAILQ_FOREACH(j, &c->jobs.all, all)
+    {
+        if (j != me && j->state == JOB_COUNTING && j->end.give_up_ms != 0 &&
+            strcmp(job_chord(j), job_chord(me)) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static void on_counted(struct consumer *c, struct job *j, const redisReply *r)
+{
+    job_counted(j, c->cf.settings, r, somebody_waits(c, j));
+    if (j->state != JOB_COUNTING || !j->end.waits) {
+        consumer_go_on(c, j);
+    } else if (!evtimer_pending(c->recount_timer, NULL)) {
+        loop_arm_ms(c->recount_timer, JOB_RECOUNT_MS);
+    }
+}
+
+void consumer_on_recount(UNUSED evutil_socket_t fd, UNUSED short what, void *consumer)
+{
+    struct consumer *c = consumer;
+
+    for (struct job *j = TAILQ_FIRST(&c->jobs.all), *next; j; j = next) {
+        next = TAILQ_NEXT(j, all);
+        if (j->state == JOB_COUNTING && j->end.waits) {
+            j->end.waits = false; /* until it is answered */
+            consumer_go_on(c, j);
+        }
+    }
+}
+
 static void on_ended(struct consumer *c, struct job *j, enum broker_ended how)
 {
     if (how == BROKER_ENDED_GONE) {
@@ -130,6 +172,9 @@ static void on_step(void *ctx, uint64_t number, const redisReply *r)
         break;
     case JOB_LOSING:
         on_loss_counted(c, j, r);
+        break;
+    case JOB_COUNTING:
+        on_counted(c, j, r);
         break;
     case JOB_ENDING:
         on_ended(c, j, broker_read_ended(r, 0));
@@ -223,7 +268,30 @@ static void send_step(struct consumer *c, struct job *j)
     }
     if (c->registered || j->state == JOB_ENDING) {
         rdsa_script(c->redis, &j->cmd, on_step, c, j->number);
+        if (j->state == JOB_COUNTING) {
+            CRASH_POINT("chord.sent");
+        }
     }
+}
+
+static void on_started(UNUSED void *ctx, UNUSED uint64_t number, UNUSED const redisReply *r)
+{
+    /* Said once: what comes after it is worth more. */
+}
+
+void consumer_say_started(struct consumer *c, const struct job *j, int pid)
+{
+    struct broker_hold h = {.tag = j->tag, .id = j->msg.id};
+    char *doc = job_started_doc(j, c->cf.settings, pid);
+    struct broker_cmd cmd;
+
+    if (doc && c->registered) {
+        broker_started(&cmd, &j->who, &h, doc, c->cf.settings->result_expires_s);
+        rdsa_script(c->redis, &cmd, on_started, c, 0);
+        broker_cmd_fini(&cmd);
+        CRASH_POINT("started.sent");
+    }
+    free(doc);
 }
 
 void consumer_go_on(struct consumer *c, struct job *j)
@@ -234,7 +302,8 @@ void consumer_go_on(struct consumer *c, struct job *j)
     jobs_note(&c->jobs, j);
     if (j->state == JOB_READY) {
         consumer_run(c, j);
-    } else if (j->state == JOB_ADOPTING || j->state == JOB_LOSING || j->state == JOB_ENDING) {
+    } else if (j->state == JOB_ADOPTING || j->state == JOB_LOSING || j->state == JOB_COUNTING ||
+               j->state == JOB_ENDING) {
         send_step(c, j);
     }
 }

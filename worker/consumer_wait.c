@@ -5,7 +5,7 @@
 #include "worker/consumer_parts.h"
 
 #define WAIT_S  "4"  /* short, so that a connection that is dead shows within 10 s */
-#define WAIT_MS 8000  /* for the answer to a wait of WAIT_S */
+#define WAIT_MS 8000 /* for the answer to a wait of WAIT_S */
 
 static void on_woken(void *ctx, UNUSED uint64_t number, const redisReply *r)
 {

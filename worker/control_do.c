@@ -312,19 +312,12 @@ static void shut_down(UNUSED struct control *c, UNUSED const cJSON *args, struct
 }
 
 const struct control_method CONTROL_DO[] = {
-    {"revoke", NULL, revoke_tasks},
-    {"terminate", NULL, revoke_and_end},
-    {"rate_limit", NULL, rate_limit},
-    {"time_limit", NULL, time_limit},
-    {"pool_grow", NULL, pool_grow},
-    {"pool_shrink", NULL, pool_shrink},
-    {"pool_restart", NULL, pool_restart},
-    {"autoscale", NULL, autoscale},
-    {"add_consumer", NULL, add_consumer},
-    {"cancel_consumer", NULL, cancel_consumer},
-    {"enable_events", NULL, enable_events},
-    {"disable_events", NULL, disable_events},
-    {"heartbeat", NULL, heartbeat},
-    {"shutdown", NULL, shut_down},
+    {"revoke", NULL, revoke_tasks},         {"terminate", NULL, revoke_and_end},
+    {"rate_limit", NULL, rate_limit},       {"time_limit", NULL, time_limit},
+    {"pool_grow", NULL, pool_grow},         {"pool_shrink", NULL, pool_shrink},
+    {"pool_restart", NULL, pool_restart},   {"autoscale", NULL, autoscale},
+    {"add_consumer", NULL, add_consumer},   {"cancel_consumer", NULL, cancel_consumer},
+    {"enable_events", NULL, enable_events}, {"disable_events", NULL, disable_events},
+    {"heartbeat", NULL, heartbeat},         {"shutdown", NULL, shut_down},
 };
 const size_t CONTROL_DO_COUNT = ARRAY_LEN(CONTROL_DO);

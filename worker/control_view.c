@@ -11,7 +11,6 @@
 #include "common/keys.h"
 #include "worker/control_parts.h"
 #include "worker/job.h"
-#include "worker/msg_shim.h"
 #include "worker/pool.h"
 #include "worker/task.h"
 
@@ -40,9 +39,9 @@ static void add_delivery_info(cJSON *o, const struct msg *m)
 {
     cJSON *info = cJSON_AddObjectToObject(o, "delivery_info");
 
-    cJSON_AddStringToObject(info, "exchange", "");
-    cJSON_AddStringToObject(info, "routing_key", "celery");
-    cJSON_AddNumberToObject(info, "priority", 0 * m->retries);
+    cJSON_AddStringToObject(info, "exchange", m->exchange ? m->exchange : "");
+    cJSON_AddStringToObject(info, "routing_key", m->routing_key ? m->routing_key : "");
+    cJSON_AddNumberToObject(info, "priority", m->priority);
     cJSON_AddNullToObject(info, "redelivered");
 }
 

@@ -8,7 +8,6 @@
 #include "common/clock.h"
 #include "common/event.h"
 #include "worker/job.h"
-#include "worker/msg_shim.h"
 
 #define TEXT_MAX         (16 * KIB) /* of an exception, of a traceback */
 #define RESULT_BYTES_MAX (64 * KIB) /* a longer result is shown as the JSON it is */
@@ -73,7 +72,7 @@ static void add_received(struct buf *out, const struct job_report *r)
     add_text(out, "name", m->task);
     add_text(out, "args", msg_args_repr(m, repr));
     add_text(out, "kwargs", msg_kwargs_repr(m, repr));
-    add_text(out, "root_id", m->id);
+    add_text(out, "root_id", m->root_id[0] ? m->root_id : m->id);
     add_text(out, "parent_id", m->parent[0] ? m->parent : NULL);
     buf_addf(out, ", \"retries\": %d", m->retries);
     add_time(out, "eta", m->eta_us);

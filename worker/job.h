@@ -6,6 +6,7 @@
 #include "common/broker.h"
 #include "common/msg.h"
 #include "common/result.h"
+#include "worker/flow.h"
 #include "worker/news.h"
 #include "worker/pool.h"
 #include "worker/settings.h"
@@ -21,9 +22,21 @@ enum job_state {
     JOB_ADOPTING, /* its rewritten message is on the way to Redis */
     JOB_READY,    /* waits for a free child */
     JOB_RUNNING,
-    JOB_LOSING, /* its child died: Redis counts how often that happened */
-    JOB_ENDING, /* the step that ends the hold is on the way */
+    JOB_LOSING,   /* its child died: Redis counts how often that happened */
+    JOB_COUNTING, /* it has ended as a part of a chord: Redis counts the parts */
+    JOB_ENDING,   /* the step that ends the hold is on the way */
     JOB_STATES,
+};
+
+/* How it has ended, until the step is built that says so. */
+struct job_end {
+    const char *status;
+    char *result; /* JSON; owned, as the next three; NULL: memory is out */
+    char *traceback;
+    char *dead;         /* letter, NULL: none */
+    struct flow *flow;  /* what follows, NULL: nothing */
+    int64_t give_up_ms; /* monotonic: the size of the chord is asked for until then; 0: not asked */
+    bool waits;         /* for the size to be known: ask again */
 };
 
 struct job {
@@ -44,13 +57,14 @@ struct job {
     int64_t recoveries;  /* as in struct broker_taken */
     int64_t started_ms;  /* monotonic; 0: no child has begun it */
     int64_t started_wall_us;
-    struct broker_cmd cmd; /* of ADOPTING, LOSING, ENDING */
+    struct broker_cmd cmd; /* of ADOPTING, LOSING, COUNTING, ENDING */
     /* How it ended, recorded with the ending (news below NEWS_SUCCEEDED: nothing to tell). The
      * texts belong to the job. */
     struct job_report report;
     char *report_text, *report_traceback;
     bool told;
-    struct pool_outcome loss;
+    struct job_end end;
+    struct pool_outcome *loss; /* of the child that died, NULL: none has */
 };
 
 TAILQ_HEAD(job_queue, job);
@@ -72,8 +86,11 @@ void job_examine_adopted(struct job *j, const struct settings *s);
 char *job_request(const struct job *j, const struct settings *s);
 struct task_limits job_limits(const struct job *j);
 
-/* What the child has answered: SUCCESS, RETRY or FAILURE. */
-void job_end_answer(struct job *j, const struct settings *s, const char *frame, size_t len);
+/*
+ * The endings. Each leaves the job in JOB_ENDING, or in JOB_COUNTING when it was a part of a chord.
+ * What the child has answered: SUCCESS, RETRY or FAILURE.
+ */
+void job_end_answer(struct job *j, const struct settings *s, const struct pool_outcome *outcome);
 void job_end_failure(struct job *j, const struct settings *s, const struct result_exception *x);
 void job_end_requeue(struct job *j);
 /* Not to be run, or not any further: REVOKED with TaskRevokedError(why). */
@@ -89,8 +106,23 @@ void job_end_revoked(struct job *j, const struct settings *s, const struct job_r
 void job_lose(struct job *j, const struct pool_outcome *loss);
 /* It died too often. */
 void job_end_lost(struct job *j, const struct settings *s);
-void job_end_time_limit(struct job *j, const struct settings *s);
+void job_end_time_limit(struct job *j, const struct settings *s, const struct pool_outcome *o);
 /* Somebody had it ended while it ran: REVOKED. */
 void job_end_terminated(struct job *j, const struct settings *s, int signum);
+
+/*
+ * Redis has counted the part. Afterwards the job is in JOB_ENDING; or in JOB_COUNTING still: with
+ * the next part to be counted, or, when end.waits, with the same one, to be said again in
+ * JOB_RECOUNT_MS. somebody_waits: another job here waits for this chord, one is enough.
+ */
+#define JOB_RECOUNT_MS 100
+void job_counted(struct job *j, const struct settings *s, const redisReply *r, bool somebody_waits);
+/* Group id of the chord whose parts are being counted. */
+const char *job_chord(const struct job *j);
+
+/* The document that says that a child has begun; the caller's (free()), NULL when memory is out. */
+char *job_started_doc(const struct job *j, const struct settings *s, int pid);
+/* Whether anybody wants that. */
+bool job_tracks_start(const struct job *j, const struct settings *s);
 
 #endif

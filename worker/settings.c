@@ -32,6 +32,8 @@ const struct conf_item SETTINGS_ITEMS[] = {
               "tell Celery's monitors of tasks (of the worker itself they always are)"),
     CONF_BOOL("ALLOW_UNSAFE_REDIS", struct settings, allow_unsafe_redis, "0",
               "start although Redis may delete data by itself (maxmemory-policy)"),
+    CONF_BOOL("TRACK_STARTED", struct settings, track_started, "0",
+              "store a STARTED result when a task begins"),
     CONF_BOOL("TEST_TASKS", struct settings, test_tasks, "0",
               "also run the tasks test.*, which are there for tests"),
 };

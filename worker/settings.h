@@ -20,6 +20,7 @@ struct settings {
     int64_t retry_base_s;
     bool task_events; /* monitors are told of tasks */
     bool allow_unsafe_redis;
+    bool track_started;
     bool test_tasks;
 };
 

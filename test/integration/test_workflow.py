@@ -1,0 +1,298 @@
+"""Workflows of a real Celery client, carried by our worker: links, chains, groups, chords."""
+
+import json
+import re
+import time
+
+import pytest
+from celery import chain, chord, group
+from celery.exceptions import ChordError
+
+from harness import wait_for
+from jobs import Jobs, celery_client, worker_env
+
+client = pytest.fixture(celery_client)
+
+
+@pytest.fixture
+def jobs(redis_server):
+    return Jobs(redis_server)
+
+
+@pytest.fixture
+def worker(spawn, redis_server, client):
+    client.set_current()
+    w = spawn("aion2-worker", env=worker_env(redis_server))
+    w.wait_log("worker.registered")
+    return w
+
+
+def sig(client, name, *args, **kwargs):
+    return client.signature(f"test.{name}", args=args, kwargs=kwargs)
+
+
+@pytest.fixture
+def add(client):
+    return lambda *args: sig(client, "add", *args)
+
+
+@pytest.fixture
+def total(client):
+    """Takes the list of results."""
+    return lambda: sig(client, "sum")
+
+
+@pytest.fixture
+def fail(client):
+    return lambda *args, **kwargs: sig(client, "fail", *args, **kwargs)
+
+
+def chord_keys(jobs):
+    """What chords leave behind while they are not complete."""
+    return [k for k in jobs.redis.keys("celery-taskset-meta-*") if k[-2:] in (".j", ".s", ".t")]
+
+
+def test_link(worker, add, jobs):
+    r = add(1, 2).apply_async(link=add(10))
+    assert r.get(timeout=15) == 3
+    (child,) = r.children
+    assert child.get(timeout=15) == 13
+    document = jobs.document(child.id)
+    assert document["parent_id"] == r.id
+    jobs.quiet()
+
+
+def test_several_links_and_an_immutable_one(worker, add, jobs, client):
+    r = add(1, 2).apply_async(link=[add(10), sig(client, "add", 1, 1).set(immutable=True)])
+    assert r.get(timeout=15) == 3
+    (children,) = r.children  # a group
+    assert children.get(timeout=15) == [13, 2]
+    jobs.quiet()
+
+
+def test_chain_of_ten(worker, add, jobs):
+    r = chain(add(0, 1), *[add(1) for _ in range(9)]).apply_async()
+    assert r.get(timeout=15) == 10
+    seen = []
+    node = r
+    while node:
+        seen.append(node.get(timeout=5))
+        node = node.parent
+    assert seen == list(range(10, 0, -1))
+    jobs.quiet()
+
+
+def test_group_and_result_sets(worker, add, jobs, client):
+    g = group(add(i, i) for i in range(4)).apply_async()
+    g.save()
+    assert g.get(timeout=15) == [0, 2, 4, 6]
+    again = client.GroupResult.restore(g.id)
+    assert again.join(timeout=5) == [0, 2, 4, 6]
+    assert again.completed_count() == 4 and again.successful()
+    for r in g.results:
+        assert jobs.document(r.id)["group_id"] == g.id
+    g.forget()
+    assert all(jobs.document(r.id) is None for r in g.results)
+    jobs.quiet()
+
+
+def test_chord(worker, add, total, jobs):
+    r = chord([add(i, i) for i in range(4)], total()).apply_async()
+    assert r.get(timeout=15) == 12
+    jobs.quiet()
+    assert chord_keys(jobs) == []
+
+
+def test_chord_of_a_hundred(worker, add, total, jobs):
+    r = chord([add(i, i) for i in range(100)], total()).apply_async()
+    assert r.get(timeout=30) == 9900
+    jobs.quiet()
+    assert jobs.counter("done") == 101
+    assert chord_keys(jobs) == []
+
+
+def test_the_body_gets_results_in_order(worker, client, add, jobs):
+    slow = sig(client, "sleep", 0.3)
+    r = chord([slow, add(1, 1), add(2, 2)], sig(client, "echo")).apply_async()
+    assert r.get(timeout=15)["args"] == [["slept", 2, 4]]
+
+
+def test_a_failing_part_fails_the_body(worker, add, total, fail, jobs, client):
+    r = chord([add(1, 1), fail("ValueError", "boom")], total()).apply_async()
+    # Not raised: the client would look at the parts first, and raise what they did.
+    error = r.get(timeout=15, propagate=False)
+    assert isinstance(error, ChordError)
+    assert re.fullmatch(r"Dependency \S+ raised ValueError\('boom'\)", str(error))
+    jobs.quiet()
+    assert chord_keys(jobs) == []
+
+
+def test_a_failing_part_tells_the_body_s_errbacks(worker, add, total, fail, jobs, client):
+    body = total()
+    body.link_error(sig(client, "echo", "told").set(task_id="the-errback"))
+    r = chord([add(1, 1), fail("ValueError", "boom")], body).apply_async()
+    assert isinstance(r.get(timeout=15, propagate=False), ChordError)
+    assert jobs.ended("the-errback")["result"]["args"] == [r.id, "told"]
+
+
+def test_link_error_gets_the_id_of_what_failed(worker, fail, jobs, client):
+    errback = sig(client, "echo").set(task_id="the-errback")
+    r = fail("KeyError", "k").apply_async(link_error=errback)
+    with pytest.raises(KeyError, match="k"):
+        r.get(timeout=15)
+    assert jobs.ended("the-errback")["result"]["args"] == [r.id]
+    assert jobs.document("the-errback")["parent_id"] == r.id
+
+
+def test_a_failing_step_ends_the_chain(worker, add, fail, jobs):
+    r = chain(add(1, 1), fail("ValueError", "boom").set(immutable=True), add(1), add(2)).apply_async()
+    with pytest.raises(ValueError, match="boom"):
+        r.get(timeout=15)
+    # The steps behind it never run, and nobody waits for them.
+    assert jobs.document(r.parent.id)["status"] == "FAILURE"
+    jobs.quiet()
+    assert jobs.counter("done") == 2
+
+
+def test_a_retried_step_goes_on_with_the_chain(worker, add, client, jobs):
+    flaky = client.signature("test.fail", kwargs={"class": "retryable", "succeed_after": 1})
+    r = chain(flaky.set(immutable=True), add(5)).apply_async()
+    assert r.get(timeout=15) == 6
+    assert jobs.document(r.parent.id)["parent_id"] == r.parent.id  # of the second attempt
+    jobs.quiet()
+
+
+def test_a_chord_within_a_chain(worker, add, total, jobs):
+    r = chain(add(1, 1), group(add(1), add(2)), total(), add(100)).apply_async()
+    assert r.get(timeout=15) == 107
+    jobs.quiet()
+    assert chord_keys(jobs) == []
+
+
+def test_a_group_at_the_end_of_a_chain(worker, add, jobs):
+    r = chain(add(1, 1), group(add(1), add(2))).apply_async()
+    assert r.get(timeout=15) == [3, 4]
+    jobs.quiet()
+
+
+def test_a_chain_within_a_group_within_a_chord(worker, add, total, jobs):
+    r = chord([chain(add(1, 1), add(1)), chain(add(2, 2), add(2), add(3)), add(5)],
+              total()).apply_async()
+    assert r.get(timeout=15) == 3 + 9 + 5
+    jobs.quiet()
+    assert chord_keys(jobs) == []
+
+
+def test_a_chord_within_a_chord(worker, add, total, jobs):
+    inner = chord([add(1, 1), add(2, 2)], total())
+    r = chord([inner, add(10, 10)], total()).apply_async()
+    assert r.get(timeout=15) == 26
+    jobs.quiet()
+    assert chord_keys(jobs) == []
+
+
+def test_a_failure_deep_inside_reaches_the_outermost_body(worker, add, total, fail, jobs):
+    """Stock workers leave the outer chord waiting for ever."""
+    inner = chord([add(1, 1), fail("ValueError", "deep")], total())
+    r = chord([inner, add(10, 10)], total()).apply_async()
+    error = r.get(timeout=15, propagate=False)
+    assert isinstance(error, ChordError) and "raised ChordError(" in str(error)
+    jobs.quiet()
+    assert chord_keys(jobs) == []
+
+
+def test_a_group_of_results_within_a_chord_keeps_its_shape(worker, add, client, jobs):
+    r = chord([add(1, 1), chain(add(2, 2), group(add(1), add(2)))],
+              sig(client, "echo")).apply_async()
+    assert r.get(timeout=15)["args"] == [[2, [5, 6]]]
+    jobs.quiet()
+
+
+def test_a_chord_as_a_callback(worker, add, total, jobs):
+    r = add(1, 1).apply_async(link=chord([add(1), add(2)], total().set(task_id="the-body")))
+    assert r.get(timeout=15) == 2
+    assert jobs.ended("the-body")["result"] == 7
+    jobs.quiet()
+
+
+def test_options_of_signatures(worker, add, jobs, client):
+    later = add(1).set(countdown=0.5, task_id="later")
+    never = add(1).set(expires=-1, task_id="never")
+    away = add(1).set(queue="elsewhere", priority=6, task_id="away")
+    begun = time.time()
+    add(1, 1).apply_async(link=[later, never, away])
+    assert jobs.ended("later")["result"] == 3
+    assert time.time() >= begun + 0.5
+    assert jobs.ended("never")["status"] == "REVOKED"
+    wait_for(lambda: jobs.redis.llen("elsewhere\x06\x166"), what="the message elsewhere")
+    message = json.loads(jobs.redis.lindex("elsewhere\x06\x166", 0))
+    assert message["headers"]["id"] == "away"
+    assert message["properties"]["delivery_info"]["routing_key"] == "elsewhere"
+
+
+def test_protocol_1(worker, client, add, total, jobs):
+    client.conf.task_protocol = 1
+    assert chain(add(1, 2), add(3), add(4)).apply_async().get(timeout=15) == 10
+    assert chord([add(1, 1), add(2, 2)], total()).apply_async().get(timeout=15) == 6
+    jobs.quiet()
+
+
+@pytest.mark.parametrize("compression", ["gzip", "zlib", "bzip2"])
+def test_compressed_bodies(worker, client, compression):
+    r = client.send_task("test.echo", args=["x" * 5000], compression=compression)
+    assert r.get(timeout=15)["args"] == ["x" * 5000]
+
+
+def test_a_chord_whose_size_comes_late(worker, add, total, jobs):
+    """All parts are done before the sender has said how many there are."""
+    r = chord([add(1, 1), add(2, 2)], total()).freeze()
+    group_id = r.parent.id
+    body = {"task": "test.sum", "args": [], "kwargs": {}, "options": {"task_id": "body"}}
+    ids = [jobs.push("test.add", i, i, group=group_id, group_index=i, chord=body)
+           for i in range(3)]
+    key = f"celery-taskset-meta-{group_id}"
+    wait_for(lambda: jobs.redis.zcard(key + ".j") == 3, what="the parts")
+    jobs.redis.setex(key + ".s", 86400, 3)
+    assert jobs.ended("body")["result"] == 6
+    assert all(jobs.ended(i)["status"] == "SUCCESS" for i in ids)
+    jobs.quiet()
+
+
+def test_a_chord_without_a_size_holds_nothing_for_ever(worker, jobs):
+    body = {"task": "test.sum", "args": [], "kwargs": {}, "options": {"task_id": "body"}}
+    part = jobs.push("test.add", 1, group="g", group_index=0, chord=body)
+    assert jobs.ended(part, timeout=30)["result"] == 1
+    worker.wait_log("chord.size_unknown")
+    jobs.quiet()
+
+
+def test_started(spawn, redis_server, client, jobs):
+    w = spawn("aion2-worker", env=worker_env(redis_server, TRACK_STARTED="1", WORKER_NAME="w@lab"))
+    w.wait_log("worker.registered")
+    r = client.send_task("test.sleep", args=[3])
+    wait_for(lambda: r.state == "STARTED", what="the begin")
+    assert r.info["hostname"] == "w@lab" and r.info["pid"] > 0
+    assert r.get(timeout=15) == "slept"
+
+
+def test_retry_shows_its_timetable(spawn, redis_server, client, jobs):
+    w = spawn("aion2-worker", env=worker_env(redis_server, RETRY_BASE_SECONDS="60"))
+    w.wait_log("worker.registered")
+    r = client.send_task("test.fail", args=["OSError", "gone"], kwargs={"class": "retryable"})
+    wait_for(lambda: r.state == "RETRY", what="the retry")
+    assert "attempt 1 of 4 failed; next at" in r.traceback
+    assert "then 120 s, 240 s" in r.traceback
+    document = jobs.document(r.id)
+    assert document["retry"]["waits_s"] == [60, 120, 240]
+    assert document["children"] == [[[r.id, None], None]]
+    assert isinstance(r.result, OSError)
+    (member,) = jobs.redis.zrange("aion2:delayed", 0, -1)
+    headers = json.loads(json.loads(member)["m"])["headers"]
+    assert (headers["retries"], headers["parent_id"], headers["root_id"]) == (1, r.id, r.id)
+
+
+def test_a_failure_has_a_traceback(worker, client):
+    r = client.send_task("test.fail", args=["ZeroDivisionError", "by zero"])
+    with pytest.raises(ZeroDivisionError, match="by zero"):
+        r.get(timeout=15)
+    assert "task test.fail, attempt 1 of 4" in r.traceback
