@@ -16,6 +16,13 @@
 #define KEY_BEATS         "aion2:beats"
 #define KEY_BEAT_LAST     "aion2:beat:last"
 #define KEY_LEDGER_PREFIX "aion2:beat:ledger:"
+#define KEY_BEAT_GAP      "aion2:beat:gap"
+#define KEY_BEAT_SENT     "aion2:beat:sent"
+#define KEY_BEAT_MESSAGE  "aion2:beat:message"
+#define KEY_BEAT_PERIODS  "aion2:beat:periods"
+#define KEY_BEAT_NOTES    "aion2:beat:notes"
+#define KEY_SCHEDULES     "aion2:schedules"
+#define KEY_SCHEDULES_REV "aion2:schedules:rev"
 #define KEY_RESULT_PREFIX "celery-task-meta-"
 #define KEY_GROUP_PREFIX  "celery-taskset-meta-" /* group id; chords add .s .j .t */
 #define KEY_REVOKED       "aion2:revoked"
@@ -36,5 +43,8 @@
 /* The scoring batch, as clients name it, and its schedule. */
 #define TASK_BATCH     "app.worker.calculate_power_and_rank_batch"
 #define SCHEDULE_BATCH "batch"
+/* What removes old runs, history and dead letters. */
+#define TASK_PRUNE     "maintenance.prune"
+#define SCHEDULE_PRUNE "prune"
 
 #endif

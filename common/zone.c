@@ -1,0 +1,106 @@
+#include "common/zone.h"
+
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#define ZONE_FOLDER "/usr/share/zoneinfo/"
+
+/* TZ as the process was started, and the zone that libc has now. */
+static char own[256];
+static bool own_is_set;
+static char current[ZONE_NAME_SIZE];
+static bool started;
+
+static void start(void)
+{
+    const char *tz = getenv("TZ");
+
+    own_is_set = tz != NULL && strlen(tz) < sizeof own;
+    if (own_is_set) {
+        memcpy(own, tz, strlen(tz) + 1);
+    }
+    tzset();
+    started = true;
+}
+
+static void switch_to(const char *name)
+{
+    char tz[sizeof ZONE_FOLDER + ZONE_NAME_SIZE + 1];
+
+    if (!started) {
+        start();
+    }
+    if (strcmp(name, current) == 0) {
+        return;
+    }
+    snprintf(tz, sizeof tz, ":" ZONE_FOLDER "%.*s", ZONE_NAME_SIZE - 1, name);
+    if (name[0] == '\0' && !own_is_set) {
+        unsetenv("TZ");
+    } else {
+        MUST(setenv("TZ", name[0] ? tz : own, 1) == 0);
+    }
+    tzset();
+    snprintf(current, sizeof current, "%s", name);
+}
+
+void zone_local(const char *name, int64_t unix_s, struct tm *out)
+{
+    time_t t = (time_t)unix_s;
+
+    switch_to(name);
+    if (!localtime_r(&t, out)) { /* a year that does not fit an int */
+        *out = (struct tm){0};
+    }
+}
+
+static int offset_s(const void *ctx, int64_t unix_s)
+{
+    struct tm tm;
+
+    zone_local(ctx, unix_s, &tm);
+    return (int)tm.tm_gmtoff;
+}
+
+struct cron_zone zone_of(const char *name)
+{
+    return (struct cron_zone){offset_s, name};
+}
+
+static bool is_name(const char *name)
+{
+    size_t len = strspn(name, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789_+-/");
+
+    return len > 0 && len < ZONE_NAME_SIZE && name[len] == '\0' && name[0] != '/';
+}
+
+/* Without its file libc would take the name for UTC without a word. */
+static bool has_file(const char *name)
+{
+    char path[sizeof ZONE_FOLDER + ZONE_NAME_SIZE], magic[4] = "";
+    int fd;
+
+    snprintf(path, sizeof path, ZONE_FOLDER "%s", name);
+    fd = open(path, O_RDONLY | O_CLOEXEC);
+    if (fd < 0) {
+        return false;
+    }
+    if (read(fd, magic, sizeof magic) != (ssize_t)sizeof magic) {
+        magic[0] = '\0';
+    }
+    close(fd);
+    return memcmp(magic, "TZif", sizeof magic) == 0;
+}
+
+bool zone_check(const char *name, struct err *e)
+{
+    if (is_name(name) && (strcmp(name, "UTC") == 0 || has_file(name))) {
+        return true;
+    }
+    return err_set(e, ERR_PERMANENT, "ValueError",
+                   "no time zone \"%.80s\" here; a name like Europe/Berlin, Asia/Seoul or UTC "
+                   "(package tzdata)",
+                   name);
+}

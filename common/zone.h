@@ -1,0 +1,24 @@
+#ifndef COMMON_ZONE_H
+#define COMMON_ZONE_H
+
+#include <time.h>
+
+#include "common/cron.h"
+
+/*
+ * Time zones by name (Europe/Berlin) from the system's tzdata, through libc. libc knows one zone at
+ * a time, so looking one up changes the variable TZ of this process: for programs with one thread.
+ * "" is the zone that the process was started in.
+ */
+#define ZONE_NAME_SIZE 64
+
+/* The name is one that tzdata has; otherwise false and *e says why. */
+bool zone_check(const char *name, struct err *e) MUST_CHECK;
+
+/* For cron.h; borrows the name. */
+struct cron_zone zone_of(const char *name);
+
+/* Local time of a moment; out->tm_zone is valid until the next call with another zone. */
+void zone_local(const char *name, int64_t unix_s, struct tm *out);
+
+#endif
