@@ -105,6 +105,7 @@ struct msg_new {
     const char *queue;    /* for delivery_info */
     const char *origin;   /* "beat@host" */
     const char *reply_to; /* NULL: the id */
+    const char *tag;      /* delivery tag (UUID_SIZE), NULL: a random one */
     const char *root;     /* NULL: the id */
     const char *parent;   /* NULL: none, as for the next three */
     const char *group;

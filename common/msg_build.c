@@ -118,7 +118,7 @@ static bool add_properties(cJSON *root, const struct msg_new *n)
            cJSON_AddStringToObject(info, "routing_key", n->queue) &&
            cJSON_AddNumberToObject(p, "priority", n->priority) && add_expiration(p, n) &&
            cJSON_AddStringToObject(p, "body_encoding", "base64") &&
-           cJSON_AddStringToObject(p, "delivery_tag", tag);
+           cJSON_AddStringToObject(p, "delivery_tag", n->tag ? n->tag : tag);
 }
 
 /* v may be NULL: the text instead. */

@@ -34,6 +34,7 @@ void schedule_task_id(const char *schedule, int64_t slot_s, char out[UUID_SIZE])
 #define SCHEDULE_NOTE_SIZE   201  /* reason and name of who paused it, with the NUL */
 #define SCHEDULE_EVERY_MAX_S 31622400
 #define SCHEDULE_MISSED_MAX  100
+#define SCHEDULE_TABLE_MAX   1000
 
 /* What becomes of slots whose time went by without a beat or without Redis. */
 enum schedule_missed {

@@ -6,7 +6,7 @@
 
 #include "common/mem.h"
 
-static bool load(redisContext *c, struct script *s, struct err *e)
+bool script_load(redisContext *c, struct script *s, struct err *e)
 {
     redisReply *r = rds_command(c, e, "SCRIPT LOAD %s", s->lua);
     bool ok;
@@ -53,7 +53,7 @@ redisReply *script_run(redisContext *c, struct script *s, int keys, int n, const
     snprintf(nkeys, sizeof nkeys, "%d", keys);
     /* Twice at most: the second time right after loading. */
     for (int attempt = 0; attempt < 2 && !r; attempt++) {
-        if ((s->sha1[0] == '\0' || attempt > 0) && !load(c, s, e)) {
+        if ((s->sha1[0] == '\0' || attempt > 0) && !script_load(c, s, e)) {
             break;
         }
         argv[0] = "EVALSHA";

@@ -20,4 +20,7 @@ struct script {
 redisReply *script_run(redisContext *c, struct script *s, int keys, int n, const char *const *args,
                        const size_t *lens, struct err *e) MUST_CHECK;
 
+/* Makes the server know it, for callers that send EVALSHA themselves. */
+bool script_load(redisContext *c, struct script *s, struct err *e) MUST_CHECK;
+
 #endif

@@ -6,41 +6,76 @@
 #include <sys/random.h>
 
 #include "common/clock.h"
+#include "common/keys.h"
 #include "common/log.h"
-#include "common/schedule.h"
+#include "scheduler/alive.h"
 #include "scheduler/look.h"
-#include "scheduler/message.h"
+#include "scheduler/round.h"
 
 /* Also how long a Redis that hangs can hold us; main.c bounds what that means for SIGTERM. */
 #define REDIS_TIMEOUT_MS 2000
 #define BACKOFF_MIN_MS   100
 #define BACKOFF_MAX_MS   1500 /* so that slots go on within 2 s of Redis' return */
+/* How often we look whether the table has changed: by its number, and by its contents. */
+#define CHECK_EVERY_MS 1000
+#define LOAD_EVERY_MS  5000
+/* After the moment at which a slot begins, so that Redis never finds us early. */
+#define LATE_US 1000
+/* Redis' clock and ours went apart by more than this: it made a step. */
+#define STEP_US 1000000
+/* Outages worth a note. */
+#define OUTAGE_US 500000
 
 struct beat {
     const struct beat_config *cfg;
     char boot[UUID_SIZE];
     redisContext *rds; /* NULL while Redis is away */
+    struct table table;
+    struct tell tell;
     int64_t offset_us; /* Redis' clock minus our monotonic one */
-    int64_t alive_ms;  /* when the entry is to be renewed, monotonic */
-    int64_t asked_s;   /* slot the script was last asked about, -1: none on this connection */
+    int64_t step_us;   /* a step that is to be noted, 0: none */
+    int64_t alive_ms;  /* when each is to be done again, monotonic */
+    int64_t check_ms;
+    int64_t load_ms;
     int64_t looked_ms; /* when the Sentinels were asked last */
-    int64_t known_s;   /* last slot that we know to be sent or noted, -1: none */
+    int64_t good_us;   /* Redis was last of use, by its own clock */
     int backoff_ms;
+    bool measured;                            /* offset_us is more than a guess */
     bool looked;                              /* Redis has been found fit */
     bool refused;                             /* and this one has not */
     bool hidden;                              /* our entry cannot be renewed, and that was logged */
     char away[sizeof((struct err *)0)->text]; /* why Redis is away, as logged; "": it is not */
 };
 
-static int64_t redis_now_us(const struct beat *b)
+static int64_t redis_now_us(void *ctx)
 {
+    const struct beat *b = ctx;
+
     return clock_mono_us() + b->offset_us;
 }
 
-/* now_us was read from Redis' clock between sent_us and now; the middle is the best guess. */
-static void set_clock(struct beat *b, int64_t now_us, int64_t sent_us)
+/* After a step of the clock every schedule is looked at anew. */
+static void clock_stepped(struct beat *b, int64_t step_us)
 {
-    b->offset_us = now_us - (sent_us + (clock_mono_us() - sent_us) / 2);
+    log_warn("redis.clock_step", "step_s=%.3f", (double)step_us / 1e6);
+    b->step_us += step_us;
+    for (size_t i = 0; i < b->table.count; i++) {
+        b->table.entries[i].due_s = 0;
+    }
+}
+
+/* now_us was read from Redis' clock between sent_us and now; the middle is the best guess. */
+static void set_clock(void *ctx, int64_t now_us, int64_t sent_us)
+{
+    struct beat *b = ctx;
+    int64_t offset_us = now_us - (sent_us + (clock_mono_us() - sent_us) / 2);
+    int64_t step_us = offset_us - b->offset_us;
+
+    b->offset_us = offset_us;
+    if (b->measured && (step_us > STEP_US || step_us < -STEP_US)) {
+        clock_stepped(b, step_us);
+    }
+    b->measured = true;
 }
 
 /* Until us have passed or it is time to go. */
@@ -54,92 +89,93 @@ static void wait_us(const struct beat *b, int64_t us)
     }
 }
 
-static void log_claim(const struct beat *b, const struct claim_request *req,
-                      const struct claim_answer *a)
+/* True when it is time; then the next time is set. */
+static bool is_time(int64_t *at_ms, int64_t every_ms)
 {
-    const char *name = b->cfg->schedule.name;
+    int64_t now_ms = clock_mono_ms();
 
-    switch (a->verdict) {
-    case CLAIM_SENT:
-        log_info("beat.sent",
-                 "schedule=%s slot=%" PRId64 " id=%s missed=%" PRId64 " late_ms=%" PRId64, name,
-                 req->slot_s, req->task_id, a->missed, a->now_us / 1000 - req->slot_s * 1000);
-        break;
-    case CLAIM_NOTED:
-        log_info("beat.first_start",
-                 "schedule=%s slot=%" PRId64 " note=\"nothing was sent before; the next slot is\"",
-                 name, req->slot_s);
-        break;
-    case CLAIM_RESET:
-        log_warn("beat.clock_was_wrong",
-                 "schedule=%s last=%" PRId64 " slot=%" PRId64
-                 " note=\"the last slot was in the future; starting afresh\"",
-                 name, a->last_s, req->slot_s);
-        break;
-    case CLAIM_NOT_DUE:
-    case CLAIM_MOVED:
-        log_debug("beat.nothing_to_do", "schedule=%s slot=%" PRId64 " last=%" PRId64, name,
-                  req->slot_s, a->last_s);
-        break;
+    if (now_ms < *at_ms) {
+        return false;
     }
+    *at_ms = now_ms + every_ms;
+    return true;
 }
 
-/* What the answer says about the last slot. */
-static void remember(struct beat *b, int64_t slot_s, const struct claim_answer *a)
+static bool load(struct beat *b, bool fully, struct err *e)
 {
-    if (a->verdict == CLAIM_MOVED) {
-        return;
+    int64_t sent_us = clock_mono_us(), now_us;
+    uint64_t hash = b->table.entries ? b->table.hash : 0;
+
+    if (!table_load(&b->table, b->rds, &b->cfg->defaults, fully, &now_us, e)) {
+        return false;
     }
-    b->asked_s = slot_s;
-    b->known_s = a->verdict == CLAIM_NOT_DUE ? a->last_s : slot_s;
+    if (b->table.hash != hash) {
+        log_info("beat.schedules", "count=%zu", b->table.count);
+    }
+    set_clock(b, now_us, sent_us);
+    b->check_ms = clock_mono_ms() + CHECK_EVERY_MS;
+    b->load_ms = clock_mono_ms() + LOAD_EVERY_MS;
+    return true;
 }
 
-/* Asks for the slot that is on, unless that has been done. */
-static bool claim_if_new(struct beat *b, struct err *e)
+/* The clock, and whether the table of schedules is still the one that we know. */
+static bool check_if_due(struct beat *b, struct err *e)
 {
-    const struct schedule *s = &b->cfg->schedule;
-    int64_t slot_s = schedule_slot_s(redis_now_us(b), s->interval_s);
-    int64_t sent_us;
-    char id[UUID_SIZE];
-    struct claim_request req = {
-        .queue = b->cfg->queue, .task_id = id, .slot_s = slot_s, .known_s = b->known_s};
-    struct claim_answer answer;
-    char *message;
-    bool ok;
+    int64_t sent_us = clock_mono_us(), now_us;
+    redisReply *r;
+    bool same;
 
-    if (slot_s == b->asked_s) {
+    if (clock_mono_ms() >= b->load_ms) {
+        return load(b, false, e);
+    }
+    if (!is_time(&b->check_ms, CHECK_EVERY_MS)) {
         return true;
     }
-    schedule_task_id(s->name, slot_s, id);
-    message = message_build(s, slot_s, b->cfg->queue, &req.message_len);
-    if (!message) {
-        return err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory");
+    if (!rds_time_us(b->rds, &now_us, e)) {
+        return false;
     }
-    req.message = message;
-    sent_us = clock_mono_us();
-    ok = claim_slot(b->rds, s, &req, &answer, e);
-    free(message);
-    if (ok) {
-        set_clock(b, answer.now_us, sent_us);
-        remember(b, slot_s, &answer);
-        log_claim(b, &req, &answer);
+    set_clock(b, now_us, sent_us);
+    r = rds_command(b->rds, e, "GET " KEY_SCHEDULES_REV);
+    if (!r) {
+        return e->cls == ERR_PERMANENT; /* no text: claims will tell */
     }
-    return ok;
+    same = strcmp(r->type == REDIS_REPLY_STRING ? r->str : "0", b->table.rev) == 0;
+    freeReplyObject(r);
+    return same || load(b, true, e);
+}
+
+static bool send_if_due(struct beat *b, struct err *e)
+{
+    struct round r = {.table = &b->table,
+                      .c = b->rds,
+                      .tell = &b->tell,
+                      .now_us = redis_now_us,
+                      .set_clock = set_clock,
+                      .ctx = b};
+
+    if (round_next_s(&b->table) > redis_now_us(b) / 1000000) {
+        return true;
+    }
+    return round_run(&r, e) && (!r.changed || load(b, true, e));
 }
 
 /*
- * Also measures the clock. That others cannot see us is no reason to stop sending, so only a broken
- * connection counts as a failure.
+ * That others cannot see us is no reason to stop sending, so only a broken connection counts as
+ * a failure.
  */
 static bool renew_if_due(struct beat *b, struct err *e)
 {
+    struct alive a = {b->boot, b->cfg->defaults.batch_interval_s, b->table.count};
     int64_t sent_us = clock_mono_us(), now_us;
 
-    if (sent_us / 1000 < b->alive_ms) {
+    if (b->step_us != 0) {
+        alive_note_step(b->rds, redis_now_us(b), b->step_us);
+        b->step_us = 0;
+    }
+    if (!is_time(&b->alive_ms, ALIVE_EVERY_MS)) {
         return true;
     }
-    b->alive_ms = sent_us / 1000 + CLAIM_ALIVE_MS;
-    if (claim_alive(b->rds, b->boot, b->cfg->schedule.interval_s, &now_us, e)) {
+    if (alive_renew(b->rds, &a, &now_us, e)) {
         set_clock(b, now_us, sent_us);
         b->hidden = false;
         return true;
@@ -154,13 +190,21 @@ static bool renew_if_due(struct beat *b, struct err *e)
     return true;
 }
 
-static void wait_for_work(const struct beat *b)
+static int64_t sooner(int64_t a, int64_t b)
 {
-    int64_t now_us = redis_now_us(b);
-    int64_t slot_us = schedule_next_us(now_us, b->cfg->schedule.interval_s) - now_us;
-    int64_t alive_us = b->alive_ms * 1000 - clock_mono_us();
+    return a < b ? a : b;
+}
 
-    wait_us(b, slot_us < alive_us ? slot_us : alive_us);
+static void wait_for_work(struct beat *b)
+{
+    int64_t next_s = round_next_s(&b->table), now_us = redis_now_us(b);
+    int64_t ms = sooner(b->alive_ms, sooner(b->check_ms, b->load_ms));
+    int64_t us = ms * 1000 - clock_mono_us();
+
+    if (next_s < INT64_MAX) {
+        us = sooner(us, next_s * 1000000 + LATE_US - now_us);
+    }
+    wait_us(b, us);
 }
 
 /* Full from the middle on, so that many beats do not come back in one step. */
@@ -184,6 +228,7 @@ static void redis_is_away(struct beat *b, const struct err *e)
     if (b->rds) {
         redisFree(b->rds);
         b->rds = NULL;
+        b->tell.pending = 0;
     }
     wait_us(b, (int64_t)with_jitter(b->backoff_ms) * 1000);
     b->backoff_ms = b->backoff_ms * 2 < BACKOFF_MAX_MS ? b->backoff_ms * 2 : BACKOFF_MAX_MS;
@@ -199,23 +244,12 @@ static bool find_fit(struct beat *b, struct err *e)
     return b->looked;
 }
 
-/* On a new connection everything is asked anew: the clock, the slot that is on, our entry. */
+/* On a new connection everything is asked anew: the clock, the table, our entry. */
 static bool redis_connect(struct beat *b, struct err *e)
 {
-    int64_t sent_us, now_us;
-
     b->rds = rds_connect(&b->cfg->redis, REDIS_TIMEOUT_MS, e);
-    if (!b->rds || !find_fit(b, e)) {
-        return false;
-    }
-    sent_us = clock_mono_us();
-    if (!rds_time_us(b->rds, &now_us, e)) {
-        return false;
-    }
-    set_clock(b, now_us, sent_us);
     b->alive_ms = 0;
-    b->asked_s = -1;
-    return true;
+    return b->rds && find_fit(b, e) && claim_load(b->rds, e) && load(b, true, e);
 }
 
 /* Before every use: what is told to a master that was replaced is lost. */
@@ -229,23 +263,30 @@ static bool redis_is_there(struct beat *b, struct err *e)
 
 static void redis_is_back(struct beat *b)
 {
+    int64_t now_us = redis_now_us(b);
     char where[RDS_TEXT_SIZE];
 
     if (b->away[0]) {
         log_info("redis.up", "redis=%s", LOGQ(rds_addr_text(&b->cfg->redis, where)));
         b->away[0] = '\0';
+        if (now_us - b->good_us > OUTAGE_US) {
+            alive_note_outage(b->rds, b->good_us, now_us);
+        }
     }
+    b->good_us = redis_now_us(b);
     b->backoff_ms = BACKOFF_MIN_MS;
 }
 
 bool beat_run(const struct beat_config *cfg)
 {
-    struct beat b = {.cfg = cfg, .known_s = -1, .asked_s = -1, .backoff_ms = BACKOFF_MIN_MS};
+    struct beat b = {.cfg = cfg, .backoff_ms = BACKOFF_MIN_MS, .tell = {.db = cfg->redis.db}};
     struct err e;
 
     uuid_random(b.boot);
+    b.good_us = clock_wall_us();
     while (!*cfg->stop && !b.refused) {
-        if (redis_is_there(&b, &e) && claim_if_new(&b, &e) && renew_if_due(&b, &e)) {
+        if (redis_is_there(&b, &e) && check_if_due(&b, &e) && send_if_due(&b, &e) &&
+            renew_if_due(&b, &e)) {
             redis_is_back(&b);
             wait_for_work(&b);
         } else if (!b.refused) {
@@ -253,8 +294,9 @@ bool beat_run(const struct beat_config *cfg)
         }
     }
     if (b.rds) {
-        claim_goodbye(b.rds, b.boot);
+        alive_goodbye(b.rds, b.boot);
         redisFree(b.rds);
     }
+    table_fini(&b.table);
     return !b.refused;
 }

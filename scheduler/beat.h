@@ -4,26 +4,27 @@
 #include <signal.h>
 
 #include "common/rds.h"
-#include "scheduler/claim.h"
+#include "common/schedule.h"
 
 struct beat_config {
     struct rds_addr redis;
-    const char *queue;
-    struct schedule schedule;
+    struct schedule_defaults defaults;
     bool allow_unsafe;                 /* also in a Redis that deletes data by itself */
+    const char *only;                  /* --healthcheck NAME; NULL: every schedule */
     const volatile sig_atomic_t *stop; /* becomes true when it is time to go */
     int wake_fd;                       /* becomes readable at the same moment */
 };
 
 /*
- * Sends the schedule's slots until *stop. Lives through everything that Redis may do. False, at
- * once: this Redis is not fit for it (that has been logged).
+ * Sends the slots of every schedule until *stop. Lives through everything that Redis may do. False,
+ * at once: this Redis is not fit for it (that has been logged).
  */
 bool beat_run(const struct beat_config *cfg) MUST_CHECK;
 
 /*
- * --healthcheck: true when a beat has been seen lately and the last slot is not older than two
- * intervals; otherwise *e says what is wrong (retryable: Redis cannot be asked).
+ * --healthcheck: true when a beat has been seen lately and no schedule (or not the one asked for)
+ * has two slots in a row that were not dealt with; otherwise *e says what is wrong (retryable:
+ * Redis cannot be asked).
  */
 bool beat_check_health(const struct beat_config *cfg, struct err *e) MUST_CHECK;
 

@@ -1,65 +1,65 @@
 #ifndef SCHEDULER_CLAIM_H
 #define SCHEDULER_CLAIM_H
 
-#include <hiredis/hiredis.h>
-
-#include "common/err.h"
+#include "common/rds.h"
+#include "scheduler/plan.h"
 
 /*
- * The two steps a beat takes in Redis, each one Lua script: claim a slot and send its message, and
- * say "I am here". Both answer with Redis' time, by which everything here goes.
+ * Carrying out a plan is one step in Redis: it looks whether everything that the plan was made from
+ * is still so, and then writes all of it or nothing. Any number of beats may make the same
+ * plan; the first one does it. Steps are pipelined: append some, then read as many answers.
  */
 
-struct schedule {
-    const char *name;
-    const char *task;
-    int64_t interval_s;
+/* A schedule's state as it stands in Redis; texts as they are there, "" when there is none. */
+#define CLAIM_RAW_SIZE 512
+struct claim_state {
+    char last[CLAIM_RAW_SIZE]; /* slot */
+    char gap[CLAIM_RAW_SIZE];  /* "from to" */
+    char sent[CLAIM_RAW_SIZE]; /* "slot id tag list" of the last message */
 };
+/* Reads last and gap; what is no number counts as none. */
+struct plan_state claim_plan_state(const struct claim_state *raw);
 
 enum claim_verdict {
-    CLAIM_SENT,    /* the slot was new: its message is on the queue */
-    CLAIM_NOT_DUE, /* this slot, or a later one, was sent before */
-    CLAIM_NOTED,   /* very first start: the slot is noted, the next one will be sent */
-    CLAIM_RESET,   /* the last slot was far in the future: noted like a first start */
-    CLAIM_MOVED,   /* by Redis' clock another slot is on; look at now_us and ask again */
+    CLAIM_SENT,
+    CLAIM_SKIPPED, /* paused or late: that is recorded */
+    CLAIM_OVERLAP, /* the predecessor's task waits or runs: the slot is skipped and recorded */
+    CLAIM_NOTED,
+    CLAIM_STALE,    /* another beat was faster (or data were lost): see state, plan again */
+    CLAIM_MOVED,    /* by Redis' clock another slot is on: see now_us, plan again */
+    CLAIM_CHANGED,  /* the table of schedules has changed: load it again */
+    CLAIM_UNLOADED, /* Redis has forgotten the script: claim_load, then again */
+    CLAIM_REFUSED,  /* Redis refuses this one for good (*e says why); others may work */
 };
 
-/* A last slot this far ahead of Redis' clock means that the clock was wrong when it was sent. */
-#define CLAIM_AHEAD_MAX_S 3600
-/* Entries of a schedule's ledger: two weeks of slots of 10 minutes. */
-#define CLAIM_LEDGER_MAX 2016
-
 struct claim_request {
-    const char *queue;   /* list the message goes to */
-    const char *message; /* whole text, made for slot_s */
-    size_t message_len;
-    const char *task_id;
-    int64_t slot_s;
-    int64_t known_s; /* last slot that this beat knows of, -1: none; for a Redis that lost it */
+    const struct schedule *schedule;
+    const struct plan *plan;
+    const struct claim_state *state; /* what the plan was made from */
+    const char *rev;                 /* of the table of schedules */
+    int64_t now_us;                  /* Redis' clock, about */
+    int64_t ledger_max;
+    int db; /* for remote control's channel */
 };
 
 struct claim_answer {
     enum claim_verdict verdict;
-    int64_t last_s; /* last slot sent before this call, -1: none */
-    int64_t missed; /* CLAIM_SENT: slots between last_s and this one */
-    int64_t now_us; /* Redis' clock */
+    int64_t now_us; /* Redis' clock, -1: not known */
+    struct claim_state state;
+    char what[64]; /* CLAIM_OVERLAP: "queued", "held" or "delayed"; CLAIM_SENT: "cancelled" or "" */
 };
 
-/* False and *e when Redis cannot be asked or answers with an error; then nothing is known. */
-bool claim_slot(redisContext *c, const struct schedule *s, const struct claim_request *req,
-                struct claim_answer *out, struct err *e) MUST_CHECK;
+/* Loads the script. */
+bool claim_load(redisContext *c, struct err *e) MUST_CHECK;
+/* Adds the step to the pipeline. False when memory is out. */
+bool claim_append(redisContext *c, const struct claim_request *req, struct err *e) MUST_CHECK;
+/* The next answer. False when the connection is of no use any more; then nothing is known. */
+bool claim_read(redisContext *c, struct claim_answer *a, struct err *e) MUST_CHECK;
 
-/* A beat's entry in aion2:beats is renewed at least this often, and dropped after CLAIM_GONE_S. */
-#define CLAIM_ALIVE_MS 5000
-#define CLAIM_GONE_S   60
-
-/*
- * Renews the entry of this beat, {"host","pid","interval","seen"}, and removes entries not seen for
- * CLAIM_GONE_S. *now_us: Redis' clock.
- */
-bool claim_alive(redisContext *c, const char *boot, int64_t interval_s, int64_t *now_us,
-                 struct err *e) MUST_CHECK;
-/* Removes it. What fails here is of no consequence: the entry ages out. */
-void claim_goodbye(redisContext *c, const char *boot);
+/* The last slots of a schedule that its ledger tells of: 2,016, and fewer when there are many
+ * schedules. */
+#define CLAIM_LEDGER_MAX   2016
+#define CLAIM_LEDGER_MIN   200
+#define CLAIM_LEDGER_TOTAL 200000
 
 #endif

@@ -7,6 +7,7 @@
 
 #include "common/broker.h"
 #include "common/conf.h"
+#include "common/crash.h"
 #include "common/keys.h"
 #include "common/log.h"
 #include "scheduler/beat.h"
@@ -19,6 +20,7 @@ struct beat_settings {
     const char *log_level;
     int64_t batch_interval_s;
     bool allow_unsafe_redis;
+    bool test_tasks;
 };
 
 static const struct conf_item ITEMS[] = {
@@ -32,26 +34,34 @@ static const struct conf_item ITEMS[] = {
                 "least severe events to log"),
     CONF_BOOL("ALLOW_UNSAFE_REDIS", struct beat_settings, allow_unsafe_redis, "0",
               "start although Redis may delete data by itself (maxmemory-policy)"),
+    CONF_BOOL("TEST_TASKS", struct beat_settings, test_tasks, "0",
+              "heed CRASH_AT, with which tests end the program at a named point"),
 };
 
 static const char HELP[] =
-    "Usage: aion2-beat [--check-config | --healthcheck | --version | --help]\n"
+    "Usage: aion2-beat [--check-config | --healthcheck [NAME] | --version | --help]\n"
     "\n"
-    "Sends the scoring batch once per slot. Slots begin at the multiples of\n"
-    "BATCH_INTERVAL since the epoch by Redis' clock: with 600, at 12:00, 12:10, ...\n"
-    "Any number of beats may run; a slot is claimed and sent in one step in Redis, so\n"
-    "each slot is sent once. After downtime one message follows, for the slot that is on.\n"
+    "Sends what is due: the scoring batch every BATCH_INTERVAL seconds, the daily pruning,\n"
+    "and every schedule that aion2ctl schedule has put into Redis (changes are noticed\n"
+    "within two seconds; there is nothing to reload).\n"
+    "\n"
+    "Slots are moments by Redis' clock: the multiples of an interval since the epoch (with\n"
+    "600: 12:00, 12:10, ...), or the minutes of a crontab in its time zone. Any number of\n"
+    "beats may run; a slot is claimed and sent in one step in Redis, so each slot is sent\n"
+    "once. A slot that could not be sent in time, or whose predecessor still runs, is dealt\n"
+    "with as its schedule says; aion2ctl why TIME tells what became of it.\n"
     "The very first start sends nothing before the next slot begins.\n"
     "\n"
     "  --check-config  print the settings in effect and end\n"
-    "  --healthcheck   exit 0 when a beat was seen within 15 s and the last slot is not\n"
-    "                  older than two intervals; else 1 and the reason\n"
+    "  --healthcheck   exit 0 when a beat was seen within 15 s and no schedule (with NAME:\n"
+    "                  not this one) has two slots that nobody has dealt with; else 1 and\n"
+    "                  the reason\n"
     "  --version       print the version and end\n"
     "\n"
     "Examples:\n"
     "  aion2-beat\n"
     "  REDIS_URL=redis://:secret@cache:6379/0 BATCH_INTERVAL=300 aion2-beat\n"
-    "  aion2-beat --healthcheck && echo fine\n"
+    "  aion2-beat --healthcheck batch && echo fine\n"
     "\n"
     "SIGTERM and SIGINT end it at once.\n"
     "\n";
@@ -101,12 +111,12 @@ static void watch_signals(void)
 
 static int run(const struct beat_config *cfg)
 {
-    log_info("beat.start", "version=%s schedule=%s interval_s=%" PRId64 " queue=%s",
-             AION2RANK_VERSION, cfg->schedule.name, cfg->schedule.interval_s, LOGQ(cfg->queue));
+    log_info("beat.start", "version=%s interval_s=%" PRId64 " queue=%s", AION2RANK_VERSION,
+             cfg->defaults.batch_interval_s, LOGQ(cfg->defaults.queue));
     if (!beat_run(cfg)) {
         return EXIT_CONFIG;
     }
-    log_info("beat.stop", "schedule=%s", cfg->schedule.name);
+    log_info("beat.stop", "reason=signal");
     return EXIT_SUCCESS;
 }
 
@@ -143,10 +153,10 @@ static int version(void)
 }
 
 /* Reads the settings, then does the action. */
-static int with_settings(int (*action)(const struct beat_config *cfg))
+static int with_settings(int (*action)(const struct beat_config *cfg), const char *only)
 {
     struct beat_settings s;
-    struct beat_config cfg = {.stop = &stop_requested};
+    struct beat_config cfg = {.stop = &stop_requested, .only = only};
     enum log_level level = LOG_INFO;
     struct err e;
 
@@ -159,9 +169,11 @@ static int with_settings(int (*action)(const struct beat_config *cfg))
     log_init("beat", level);
     watch_signals();
     cfg.wake_fd = wake_pipe[0];
-    cfg.queue = s.task_queue;
     cfg.allow_unsafe = s.allow_unsafe_redis;
-    cfg.schedule = (struct schedule){SCHEDULE_BATCH, TASK_BATCH, s.batch_interval_s};
+    cfg.defaults = (struct schedule_defaults){s.task_queue, s.batch_interval_s};
+    if (s.test_tasks) {
+        crash_init();
+    }
     return action(&cfg);
 }
 
@@ -178,13 +190,15 @@ int main(int argc, char **argv)
         {"--check-config", NULL, check_config},
         {"--healthcheck", NULL, healthcheck},
     };
+    bool named = argc == 3 && strcmp(argv[1], "--healthcheck") == 0;
 
     if (argc == 1) {
-        return with_settings(run);
+        return with_settings(run, NULL);
     }
-    for (size_t i = 0; argc == 2 && i < ARRAY_LEN(OPTIONS); i++) {
+    for (size_t i = 0; (argc == 2 || named) && i < ARRAY_LEN(OPTIONS); i++) {
         if (strcmp(argv[1], OPTIONS[i].option) == 0) {
-            return OPTIONS[i].plain ? OPTIONS[i].plain() : with_settings(OPTIONS[i].action);
+            return OPTIONS[i].plain ? OPTIONS[i].plain()
+                                    : with_settings(OPTIONS[i].action, argv[2]);
         }
     }
     fprintf(stderr, "aion2-beat: unknown words on the command line; see aion2-beat --help\n");
