@@ -31,6 +31,7 @@ RUN apt-get update \
       libevent-extra-2.1-7 \
       libhiredis0.14 \
       libpq5 \
+      tzdata \
       zlib1g \
  && rm -rf /var/lib/apt/lists/* \
  && useradd --uid 10001 --user-group --no-create-home \
