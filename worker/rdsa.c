@@ -56,9 +56,7 @@ static void went_down(struct rdsa *c, const char *why)
     c->up = c->connected = false;
     c->confirm_until_ms = 0;
     event_del(c->deadline);
-    if (c->ping) {
-        event_del(c->ping);
-    }
+    event_del(c->ping);
     schedule_retry(c);
     if (was_up && c->cf.on_down) {
         c->cf.on_down(c->cf.ctx);
@@ -110,6 +108,7 @@ void rdsa_come_up(struct rdsa *c)
 {
     c->up = true;
     c->up_since_ms = clock_mono_ms();
+    loop_arm_ms(c->ping, RDSA_PING_MS);
     call_followers(c);
     c->cf.on_up(c->cf.ctx);
 }
@@ -288,11 +287,10 @@ struct rdsa *rdsa_new(const struct rdsa_config *config)
     c->backoff_ms = RDSA_BACKOFF_MIN_MS;
     c->deadline = evtimer_new(config->base, on_deadline, c);
     c->again = evtimer_new(config->base, on_again, c);
-    MUST(c->deadline && c->again && c->cf.channel_count <= RDSA_CHANNELS_MAX);
-    if (c->cf.channel_count > 0) {
-        c->ping = evtimer_new(config->base, rdsa_on_ping, c);
-        MUST(c->ping && c->cf.on_message);
-    }
+    c->ping = evtimer_new(config->base, rdsa_on_ping, c);
+    MUST(c->deadline && c->again && c->ping);
+    MUST(c->cf.channel_count <= RDSA_CHANNELS_MAX);
+    MUST(c->cf.channel_count == 0 || c->cf.on_message);
     if (c->cf.like) {
         c->next = c->cf.like->followers;
         c->cf.like->followers = c;
@@ -339,9 +337,7 @@ void rdsa_free(struct rdsa *c)
     }
     event_free(c->deadline);
     event_free(c->again);
-    if (c->ping) {
-        event_free(c->ping);
-    }
+    event_free(c->ping);
     free(c);
 }
 

@@ -20,7 +20,7 @@
 #define RDSA_BACKOFF_MAX_MS 1500 /* so that work goes on within 2 s of Redis' return */
 #define RDSA_CONNECT_MS     5000
 #define RDSA_COMMAND_MS     5000
-#define RDSA_PING_MS        3000 /* how often a subscribing connection shows that it lives */
+#define RDSA_PING_MS        3000 /* how often a silent connection is asked whether it lives */
 #define RDSA_PONG_MS        4000 /* for the answer to that */
 
 struct rdsa;
@@ -37,9 +37,9 @@ struct rdsa_config {
     void (*on_up)(void *ctx);
     void (*on_down)(void *ctx); /* may be NULL */
     /*
-     * A subscribing connection: it is up when Redis has confirmed every channel, says so again
-     * every RDSA_PING_MS, and takes no commands. The names are borrowed. bytes: as published, with
-     * a NUL after them; gone after the call.
+     * A subscribing connection: it is up when Redis has confirmed every channel, and takes no
+     * commands. The names are borrowed. bytes: as published, with a NUL after them; gone after the
+     * call.
      */
     const char *const *channels;
     int channel_count; /* 0: not a subscribing one */

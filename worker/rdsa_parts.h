@@ -30,7 +30,7 @@ struct rdsa {
     struct op **ops_end;
     struct event *deadline;
     struct event *again;
-    struct event *ping;       /* subscribing ones only */
+    struct event *ping;       /* to say something when nobody else does */
     struct lookup *lookup;    /* on its way, NULL: none */
     struct rds_place at;      /* where it is or was, host "": not known, or a Unix socket */
     struct rdsa_watch *watch; /* of the Sentinels, NULL without */
@@ -67,7 +67,7 @@ void rdsa_watch_free(struct rdsa_watch *w); /* NULL is fine */
 /* rdsa_talk.c */
 /* Connected: says who we are and what is needed; rdsa_come_up follows, or rdsa_drop. */
 void rdsa_start_setup(struct rdsa *c);
-/* Timer of a subscribing connection. */
+/* A timer's. */
 void rdsa_on_ping(evutil_socket_t fd, short what, void *rdsa);
 
 #endif

@@ -159,7 +159,6 @@ static void on_published(redisAsyncContext *ac, void *reply, void *privdata)
         if (!c->up && --c->setup_left == 0) {
             rdsa_come_up(c);
             rdsa_tell_up(c);
-            loop_arm_ms(c->ping, RDSA_PING_MS);
         }
         return;
     }
@@ -186,16 +185,26 @@ static void subscribe(struct rdsa *c, int n, int timeout_ms)
     }
 }
 
+static void on_pong(UNUSED void *ctx, UNUSED uint64_t number, UNUSED const redisReply *r)
+{
+}
+
 /*
- * Nothing is said on a quiet connection, so its loss would not show. Subscribing once more to what
- * is subscribed changes nothing and is answered. (hiredis 0.14 loses the answer to PING here.)
+ * Nothing is said on a quiet connection, so its loss would not show. A subscribing one subscribes
+ * once more to what is subscribed, which changes nothing and is answered (hiredis 0.14 loses the
+ * answer to PING there).
  */
 void rdsa_on_ping(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
 {
     struct rdsa *c = arg;
 
     loop_arm_ms(c->ping, RDSA_PING_MS);
-    if (c->up && c->confirm_until_ms == 0) {
+    if (!c->up) {
+        return;
+    }
+    if (c->cf.channel_count == 0 && !c->ops) {
+        rdsa_command(c, RDSA_PONG_MS, on_pong, NULL, 0, 1, (const char *[]){"PING"});
+    } else if (c->cf.channel_count > 0 && c->confirm_until_ms == 0) {
         subscribe(c, 1, RDSA_PONG_MS);
     }
 }

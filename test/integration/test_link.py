@@ -43,6 +43,8 @@ def test_worker_notices_that_its_connections_are_dead(spawn, redis_server, proxy
     proxy.resume()
     wait_for(lambda: lost(w, "main") == 1, 15, "the main connection given up")
     wait_for(lambda: lost(w, "wait") == 4, 15, "the waiting connections given up")
+    wait_for(lambda: lost(w, "talk") == 1, 15, "the connection for events given up")
+    wait_for(lambda: lost(w, "listen") == 1, 15, "the subscribing connection given up")
     assert jobs.ended(jobs.push("test.add", 1))["result"] == 1
     jobs.quiet()
 
