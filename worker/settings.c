@@ -1,5 +1,12 @@
 #include "worker/settings.h"
 
+/* PRUNE_X_DAYS and PRUNE_X_COUNT. */
+#define PRUNE(what, days_default, count_default, thing)                                            \
+    CONF_INT("PRUNE_" #what "_DAYS", struct settings, prune[PRUNE_##what].days, days_default, 0,   \
+             36500, "maintenance.prune: days that " thing " are kept (0: forever)"),               \
+        CONF_INT("PRUNE_" #what "_COUNT", struct settings, prune[PRUNE_##what].count,              \
+                 count_default, 0, 1000000000, "and how many at most (0: any number)")
+
 const struct conf_item SETTINGS_ITEMS[] = {
     {"DATABASE_URL", CONF_T_STR, offsetof(struct settings, database_url),
      "postgresql://localhost/aion2rank", 0, 4096, CONF_SECRET_URL, NULL,
@@ -34,6 +41,11 @@ const struct conf_item SETTINGS_ITEMS[] = {
               "start although Redis may delete data by itself (maxmemory-policy)"),
     CONF_BOOL("TRACK_STARTED", struct settings, track_started, "0",
               "store a STARTED result when a task begins"),
+    PRUNE(RUNS, "90", "2000", "runs of the batch"),
+    PRUNE(HISTORY, "400", "0", "days of the characters' history"),
+    PRUNE(DEAD, "30", "10000", "dead letters"),
+    PRUNE(QUARANTINE, "30", "1000", "messages in quarantine"),
+    PRUNE(OVERSIZED, "7", "100", "messages too long for it"),
     CONF_BOOL("TEST_TASKS", struct settings, test_tasks, "0",
               "also run the tasks test.*, which are there for tests"),
 };

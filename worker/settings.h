@@ -3,6 +3,21 @@
 
 #include "common/conf.h"
 
+/* What the task maintenance.prune looks after (prune.h). */
+enum prune_kind {
+    PRUNE_RUNS,
+    PRUNE_HISTORY,
+    PRUNE_DEAD,
+    PRUNE_QUARANTINE,
+    PRUNE_OVERSIZED,
+    PRUNE_KIND_COUNT
+};
+/* What is older, or more, goes; 0: no such bound. */
+struct prune_keep {
+    int64_t days;
+    int64_t count;
+};
+
 /* Settings of aion2-worker; the table with defaults and ranges is in settings.c. */
 struct settings {
     const char *database_url;
@@ -21,6 +36,7 @@ struct settings {
     bool task_events; /* monitors are told of tasks */
     bool allow_unsafe_redis;
     bool track_started;
+    struct prune_keep prune[PRUNE_KIND_COUNT];
     bool test_tasks;
 };
 

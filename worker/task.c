@@ -5,12 +5,15 @@
 
 #include "common/keys.h"
 #include "worker/batch.h"
+#include "worker/prune.h"
 #include "worker/settings.h"
 #include "worker/test_tasks.h"
 
 static const struct task TASKS[] = {
     {TASK_BATCH, batch_task, .after = batch_after, .max_retries = 3, .soft_limit_s = 3300,
      .hard_limit_s = 3600},
+    {"maintenance.prune", prune_task, .max_retries = 3, .soft_limit_s = 600, .hard_limit_s = 900,
+     .singleton = true},
 };
 
 static const struct task TEST_TASKS[] = {
