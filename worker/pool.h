@@ -35,6 +35,7 @@ struct pool_outcome {
     size_t value_len;
     int64_t run_us; /* ANSWERED: how long the task ran, by the child's own clock */
     int64_t limit_ms;
+    int pid; /* of the child that had it, 0: none had begun it */
     int signal;
     int exit_code;
     char log_tail[POOL_TAIL_SIZE]; /* LOST, TIME_LIMIT: the last lines that the child wrote */

@@ -208,6 +208,7 @@ static void fill_outcome(struct pool_outcome *o, const struct child *c, const st
     o->ok = h->what == CHILD_OK && h->len > around;
     o->end = c->term_signal && !o->ok ? POOL_TERMINATED : POOL_ANSWERED;
     o->signal = c->term_signal;
+    o->pid = (int)c->pid;
     o->frame = frame;
     o->len = h->len;
     o->run_us = h->run_us;

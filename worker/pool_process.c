@@ -201,6 +201,7 @@ static void describe_end(const struct child *c, int status, struct pool_outcome 
     const struct pool_job *j = c->jobs.first;
 
     o->end = POOL_LOST;
+    o->pid = (int)c->pid;
     if (WIFSIGNALED(status)) {
         o->signal = WTERMSIG(status);
     } else {

@@ -52,6 +52,7 @@ static void on_done(void *ctx, uint64_t job, const struct pool_outcome *o)
     (void)ctx;
     h->ended++;
     h->end = o->end;
+    h->pid = o->pid;
     h->ok = o->ok;
     h->signal = o->signal;
     h->limit_ms = o->limit_ms;
