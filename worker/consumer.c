@@ -163,7 +163,9 @@ void consumer_stop(struct consumer *c)
              c->cf.settings->shutdown_grace_s);
     c->stopping = true;
     loop_arm_ms(c->grace_timer, c->cf.settings->shutdown_grace_s * 1000);
-    consumer_give_back(c, 0);
+    if (!c->taking) {
+        consumer_give_back(c, 0); /* otherwise when the answer is here: it is to come first */
+    }
     consumer_maybe_leave(c);
 }
 

@@ -25,15 +25,14 @@ static void job_begin(struct consumer *c, uint64_t number, const struct broker_t
     }
     jobs_add(&c->jobs, j);
     if (c->stopping) {
-        job_end_requeue(j);
-    } else {
-        job_examine(j, c->cf.settings, t);
-        if (j->msg.id[0] != '\0' && j->msg.task[0] != '\0') {
-            consumer_tell(c, j, NEWS_RECEIVED);
-        }
-        if (j->state == JOB_READY && consumer_is_revoked(c, j)) {
-            job_end_revoked(j, c->cf.settings, &JOB_REVOKED);
-        }
+        return; /* the whole batch goes back at once */
+    }
+    job_examine(j, c->cf.settings, t);
+    if (j->msg.id[0] != '\0' && j->msg.task[0] != '\0') {
+        consumer_tell(c, j, NEWS_RECEIVED);
+    }
+    if (j->state == JOB_READY && consumer_is_revoked(c, j)) {
+        job_end_revoked(j, c->cf.settings, &JOB_REVOKED);
     }
     consumer_go_on(c, j);
 }
@@ -58,19 +57,10 @@ static void begin_batch(struct consumer *c, const struct broker_batch *batch)
     }
 }
 
-static void on_taken(void *ctx, uint64_t number, const redisReply *r)
+static void read_take(struct consumer *c, const redisReply *r)
 {
-    struct consumer *c = ctx;
     struct broker_batch batch;
 
-    if (number != c->taking) {
-        return; /* of a boot id that is no more: it has taken nothing */
-    }
-    c->taking = 0;
-    if (!r) { /* if it was taken, the heartbeat after the reconnect puts it back */
-        consumer_maybe_leave(c);
-        return;
-    }
     switch (broker_read_take(r, &batch)) {
     case BROKER_TOOK:
         begin_batch(c, &batch);
@@ -81,13 +71,31 @@ static void on_taken(void *ctx, uint64_t number, const redisReply *r)
         break;
     case BROKER_GONE:
         consumer_abandon(c);
-        return;
+        break;
     case BROKER_NONSENSE:
         log_error("worker.bug", "error=\"take answered nonsense\"");
         c->empty = true;
         break;
     }
-    consumer_pump(c);
+}
+
+static void on_taken(void *ctx, uint64_t number, const redisReply *r)
+{
+    struct consumer *c = ctx;
+
+    if (number != c->taking) {
+        return; /* of a boot id that is no more: it has taken nothing */
+    }
+    c->taking = 0;
+    if (r) { /* otherwise, if it was taken, the heartbeat after the reconnect puts it back */
+        CRASH_POINT("take.answered");
+        read_take(c, r);
+    }
+    if (c->stopping) {
+        consumer_give_back(c, 0);
+    } else if (r) {
+        consumer_pump(c);
+    }
     consumer_maybe_leave(c);
 }
 
@@ -137,7 +145,8 @@ static void take(struct consumer *c, int count)
 
 static bool is_waiting(const struct job *j)
 {
-    return j->state == JOB_READY || (j->state == JOB_RUNNING && j->started_ms == 0);
+    return j->state == JOB_READY || j->state == JOB_TAKEN ||
+           (j->state == JOB_RUNNING && j->started_ms == 0);
 }
 
 void consumer_give_back(struct consumer *c, int64_t waited_ms)
@@ -180,6 +189,9 @@ void consumer_pump(struct consumer *c)
     int ready = INT_MAX;
     int count;
 
+    if (c->stopping) {
+        return;
+    }
     while (pool_capacity(c->pool) > 0 && c->jobs.in_state[JOB_READY] < ready) {
         ready = c->jobs.in_state[JOB_READY]; /* as long as somebody takes them */
         if (ready > 0) {
@@ -189,7 +201,7 @@ void consumer_pump(struct consumer *c)
     if (waiting_count(c) > 0 && !event_pending(c->patience, EV_TIMEOUT, NULL)) {
         loop_arm_ms(c->patience, PATIENCE_MS);
     }
-    if (c->stopping || !c->registered || c->taking || c->empty || c->queues.count == 0) {
+    if (!c->registered || c->taking || c->empty || c->queues.count == 0) {
         return;
     }
     count = room(c);

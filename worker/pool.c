@@ -137,7 +137,19 @@ int pool_capacity(const struct pool *p)
 
 int64_t pool_run_us(const struct pool *p)
 {
-    return p->run_us;
+    int64_t now_us = clock_mono_us();
+    int64_t least = INT64_MAX;
+
+    for (int i = 0; i < p->used; i++) {
+        const struct child *c = &p->children[i];
+
+        if (c->state == STATE_WORKING) {
+            int64_t us = c->jobs.count > 0 ? now_us - c->begun_us : 0;
+
+            least = us < least ? us : least;
+        }
+    }
+    return least != INT64_MAX && least > p->run_us ? least : p->run_us;
 }
 
 static void give(struct child *c, struct pool_job *j)

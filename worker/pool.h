@@ -79,7 +79,8 @@ void pool_free(struct pool *p);
 
 /* Jobs that pool_run would take now. */
 int pool_capacity(const struct pool *p);
-/* Moving average of how long tasks took lately; large before the first one. */
+/* Moving average of how long tasks took lately, or how long every child is busy with its present
+ * one if that is longer; large before the first one. */
 int64_t pool_run_us(const struct pool *p);
 /* Children alive. */
 int pool_alive_count(const struct pool *p);

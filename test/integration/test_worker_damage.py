@@ -71,6 +71,7 @@ def test_dead_letters_have_a_limit_of_bytes(worker, jobs):
     """The oldest make room; small ones do not have to."""
     for n in range(5):
         jobs.redis.lpush("aion2:dead", json.dumps({"id": f"old{n}", "b64": "x" * 16 * MIB}))
+        jobs.redis.hincrby("aion2:counters", "dead", 1)
     small = jobs.push("test.fail")
     jobs.ended(small)
     wait_for(lambda: jobs.redis.llen("aion2:dead") == 6, what="the small letter")
