@@ -58,7 +58,7 @@ $(OUT)/bin/aion2-beat: $(call obj,scheduler/*.c) $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
 	@$(link) -o $@ $^ $(LIBS)
-$(OUT)/bin/aion2-api: $(call obj,api/*.c) $(OUT)/libcommon.a
+$(OUT)/bin/aion2-api: $(call obj,api/*.c) $(OUT)/gen/assets.o $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
 	@$(link) -o $@ $^ -levent_core -levent_extra $(LIBS)
@@ -74,6 +74,10 @@ $(OUT)/%.o: %.c $(OUT)/flags
 $(OUT)/gen/migrations.c: migrations/embed.sh $(wildcard migrations/*.sql)
 	@mkdir -p $(@D)
 	sh migrations/embed.sh >$@.new && mv $@.new $@
+ASSETS := $(shell find api/openapi.json api/web -type f 2>/dev/null)
+$(OUT)/gen/assets.c: api/embed.sh $(ASSETS)
+	@mkdir -p $(@D)
+	sh api/embed.sh >$@.new && mv $@.new $@
 $(OUT)/gen/%.o: $(OUT)/gen/%.c $(OUT)/flags
 	@$(compile) -Wno-overlength-strings -MMD -MP -c -o $@ $<
 # A change of flags or compiler rebuilds everything.

@@ -1,9 +1,10 @@
-/* Short lists: latest updates, servers; and the health answer. */
+/* Short lists: latest updates, servers; the health answer and the description of the api. */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "api/board.h"
+#include "api/openapi.h"
 #include "api/query.h"
 #include "api/route.h"
 #include "common/clock.h"
@@ -178,5 +179,19 @@ void handle_health(const struct request *rq, UNUSED const struct query_value *va
 
     buf_init(&b, sizeof OK);
     buf_addstr(&b, OK);
+    reply_buf(rq, &NOT_KEPT, &b);
+}
+
+/* ---- /openapi.json ---- */
+
+/* Asked for seldom; made when it is. */
+void handle_openapi(const struct request *rq, UNUSED const struct query_value *values)
+{
+    struct buf b;
+
+    buf_init(&b, LIST_MAX);
+    if (!openapi_build(&b)) {
+        b.failed = true;
+    }
     reply_buf(rq, &NOT_KEPT, &b);
 }

@@ -41,15 +41,23 @@ static const struct query_param UPDATES_PARAMS[] = {
 #define PARAMS(list) list, ARRAY_LEN(list)
 #define NO_PARAMS    NULL, 0
 
+#define JSON "application/json"
+
 const struct route ROUTES[] = {
-    {"/api/ranking/top", READ, handle_top, PARAMS(TOP_PARAMS), "The first places of a board."},
-    {"/api/ranking", READ, handle_page, PARAMS(PAGE_PARAMS), "A board by pages."},
-    {"/api/character", READ, handle_character, PARAMS(CHARACTER_PARAMS),
-     "One character, as stored."},
-    {"/api/updates", READ, handle_updates, PARAMS(UPDATES_PARAMS),
-     "Characters whose data changed last."},
-    {"/api/servers", READ, handle_servers, NO_PARAMS, "The servers."},
-    {"/health", READ, handle_health, NO_PARAMS, "Whether the service answers at all."},
+    {"/api/ranking/top", READ, handle_top, PARAMS(TOP_PARAMS), "rankingTop",
+     "The first places of a board.", "Top", JSON, true},
+    {"/api/ranking", READ, handle_page, PARAMS(PAGE_PARAMS), "rankingPage", "A board by pages.",
+     "Page", JSON, true},
+    {"/api/character", READ, handle_character, PARAMS(CHARACTER_PARAMS), "character",
+     "One character, as stored.", "Character", JSON, false},
+    {"/api/updates", READ, handle_updates, PARAMS(UPDATES_PARAMS), "updates",
+     "Characters whose data changed last.", "Updates", JSON, false},
+    {"/api/servers", READ, handle_servers, NO_PARAMS, "servers", "The servers.", "Servers", JSON,
+     false},
+    {"/health", READ, handle_health, NO_PARAMS, "health", "Whether the service answers at all.",
+     "Health", JSON, false},
+    {"/openapi.json", READ, handle_openapi, NO_PARAMS, "openapi", "This description.", "OpenApi",
+     JSON, false},
 };
 const size_t ROUTE_COUNT = ARRAY_LEN(ROUTES);
 

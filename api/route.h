@@ -17,7 +17,12 @@ struct route {
     handler_fn handle;
     const struct query_param *params;
     size_t param_count;
+    /* For the description of the api: */
+    const char *id;      /* operationId */
     const char *summary; /* one sentence for people */
+    const char *schema;  /* of a good answer, in openapi.json */
+    const char *type;    /* its media type */
+    bool cached;         /* answers carry an ETag */
 };
 extern const struct route ROUTES[];
 extern const size_t ROUTE_COUNT;
@@ -32,5 +37,6 @@ void handle_character(const struct request *rq, const struct query_value *values
 void handle_updates(const struct request *rq, const struct query_value *values);
 void handle_servers(const struct request *rq, const struct query_value *values);
 void handle_health(const struct request *rq, const struct query_value *values);
+void handle_openapi(const struct request *rq, const struct query_value *values);
 
 #endif

@@ -14,8 +14,11 @@ const struct ctl_command CTL_COMMANDS[] = {
     {"dead", NULL, "dead letters: list, show, retry, drop", CTL_DEAD_HELP, NULL, CTL_DEAD_VERBS},
     {"quarantine", NULL, "messages that nobody can read: list, show, replay, drop",
      CTL_QUARANTINE_HELP, NULL, CTL_QUARANTINE_VERBS},
+    {"audit", ctl_audit, "is every message accounted for?", CTL_AUDIT_HELP, CTL_AUDIT_OPTS, NULL},
     {"inspect", NULL, "ask the workers what they are doing", CTL_INSPECT_HELP, NULL,
      CTL_INSPECT_VERBS},
+    {"doctor", ctl_doctor, "look for what loses data or stops work", CTL_DOCTOR_HELP,
+     CTL_DOCTOR_OPTS, NULL},
     {"completion", NULL, "print the completion for a shell", CTL_COMPLETION_HELP, NULL,
      CTL_COMPLETION_VERBS},
 };

@@ -79,14 +79,18 @@ int ctl_import(const struct ctl_settings *s, int argc, char **argv);
 int ctl_generate(const struct ctl_settings *s, int argc, char **argv);
 int ctl_call(const struct ctl_settings *s, int argc, char **argv);
 int ctl_status(const struct ctl_settings *s, int argc, char **argv);
+int ctl_audit(const struct ctl_settings *s, int argc, char **argv);
+int ctl_doctor(const struct ctl_settings *s, int argc, char **argv);
 int ctl_completion(const struct ctl_settings *s, int argc, char **argv);
 
 extern const char CTL_MIGRATE_HELP[], CTL_IMPORT_HELP[], CTL_GENERATE_HELP[], CTL_CALL_HELP[],
     CTL_STATUS_HELP[], CTL_COMPLETION_HELP[], CTL_INSPECT_HELP[], CTL_DEAD_HELP[],
-    CTL_QUARANTINE_HELP[];
+    CTL_QUARANTINE_HELP[], CTL_AUDIT_HELP[];
 extern const struct opt CTL_MIGRATE_OPTS[], CTL_IMPORT_OPTS[], CTL_GENERATE_OPTS[], CTL_CALL_OPTS[],
-    CTL_STATUS_OPTS[];
+    CTL_STATUS_OPTS[], CTL_AUDIT_OPTS[];
 extern const struct ctl_verb CTL_COMPLETION_VERBS[], CTL_INSPECT_VERBS[], CTL_DEAD_VERBS[],
     CTL_QUARANTINE_VERBS[];
+extern const char CTL_DOCTOR_HELP[];
+extern const struct opt CTL_DOCTOR_OPTS[];
 
 #endif
