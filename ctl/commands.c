@@ -11,6 +11,8 @@ const struct ctl_command CTL_COMMANDS[] = {
     {"call", ctl_call, "send a task, wait for its result", CTL_CALL_HELP, CTL_CALL_OPTS, NULL},
     {"status", ctl_status, "what runs, what waits, how old the ranking is", CTL_STATUS_HELP,
      CTL_STATUS_OPTS, NULL},
+    {"queue", NULL, "what waits and who holds what: list, show, purge", CTL_QUEUE_HELP, NULL,
+     CTL_QUEUE_VERBS},
     {"dead", NULL, "dead letters: list, show, retry, drop", CTL_DEAD_HELP, NULL, CTL_DEAD_VERBS},
     {"quarantine", NULL, "messages that nobody can read: list, show, replay, drop",
      CTL_QUARANTINE_HELP, NULL, CTL_QUARANTINE_VERBS},

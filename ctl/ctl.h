@@ -83,14 +83,31 @@ int ctl_audit(const struct ctl_settings *s, int argc, char **argv);
 int ctl_doctor(const struct ctl_settings *s, int argc, char **argv);
 int ctl_completion(const struct ctl_settings *s, int argc, char **argv);
 
-extern const char CTL_MIGRATE_HELP[], CTL_IMPORT_HELP[], CTL_GENERATE_HELP[], CTL_CALL_HELP[],
-    CTL_STATUS_HELP[], CTL_COMPLETION_HELP[], CTL_INSPECT_HELP[], CTL_DEAD_HELP[],
-    CTL_QUARANTINE_HELP[], CTL_AUDIT_HELP[];
-extern const struct opt CTL_MIGRATE_OPTS[], CTL_IMPORT_OPTS[], CTL_GENERATE_OPTS[], CTL_CALL_OPTS[],
-    CTL_STATUS_OPTS[], CTL_AUDIT_OPTS[];
-extern const struct ctl_verb CTL_COMPLETION_VERBS[], CTL_INSPECT_VERBS[], CTL_DEAD_VERBS[],
-    CTL_QUARANTINE_VERBS[];
+extern const char CTL_AUDIT_HELP[];
+extern const char CTL_CALL_HELP[];
+extern const char CTL_COMPLETION_HELP[];
+extern const char CTL_DEAD_HELP[];
 extern const char CTL_DOCTOR_HELP[];
+extern const char CTL_GENERATE_HELP[];
+extern const char CTL_IMPORT_HELP[];
+extern const char CTL_INSPECT_HELP[];
+extern const char CTL_MIGRATE_HELP[];
+extern const char CTL_QUARANTINE_HELP[];
+extern const char CTL_QUEUE_HELP[];
+extern const char CTL_STATUS_HELP[];
+
+extern const struct opt CTL_AUDIT_OPTS[];
+extern const struct opt CTL_CALL_OPTS[];
 extern const struct opt CTL_DOCTOR_OPTS[];
+extern const struct opt CTL_GENERATE_OPTS[];
+extern const struct opt CTL_IMPORT_OPTS[];
+extern const struct opt CTL_MIGRATE_OPTS[];
+extern const struct opt CTL_STATUS_OPTS[];
+
+extern const struct ctl_verb CTL_COMPLETION_VERBS[];
+extern const struct ctl_verb CTL_DEAD_VERBS[];
+extern const struct ctl_verb CTL_INSPECT_VERBS[];
+extern const struct ctl_verb CTL_QUARANTINE_VERBS[];
+extern const struct ctl_verb CTL_QUEUE_VERBS[];
 
 #endif

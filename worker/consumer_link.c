@@ -28,6 +28,7 @@ static char *info_json(const struct consumer *c)
 {
     cJSON *o = cJSON_CreateObject();
     cJSON *running = cJSON_AddArrayToObject(o, "running");
+    cJSON *queues = cJSON_AddArrayToObject(o, "queues");
     const struct job *j;
     char *text;
 
@@ -35,6 +36,9 @@ static char *info_json(const struct consumer *c)
     cJSON_AddNumberToObject(o, "pid", getpid());
     cJSON_AddNumberToObject(o, "children", pool_alive_count(c->pool));
     cJSON_AddStringToObject(o, "queue", c->cf.settings->task_queue);
+    for (int i = 0; i < c->queues.count; i++) {
+        cJSON_AddItemToArray(queues, cJSON_CreateString(c->queues.name[i]));
+    }
     cJSON_AddStringToObject(o, "version", AION2RANK_VERSION);
     cJSON_AddBoolToObject(o, "stopping", c->stopping);
     TAILQ_FOREACH(j, &c->jobs.all, all)
