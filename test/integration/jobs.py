@@ -87,6 +87,11 @@ class Finals:
         self._pubsub.close()
 
 
+def slots_of(beat):
+    """How many slots a beat has decided on: sent, or skipped because the one before waits."""
+    return beat.log().count("event=beat.sent ") + beat.log().count("event=beat.skipped ")
+
+
 class Jobs:
     """The job system seen from Redis."""
 

@@ -11,7 +11,7 @@ import redis
 
 import harness
 from harness import wait_for
-from jobs import Jobs, worker_env
+from jobs import Jobs, slots_of, worker_env
 from sentinel import SentinelLab
 
 
@@ -114,8 +114,8 @@ def test_failover_while_tasks_flow(spawn, lab, how):
     counted = int(new.client().hget("aion2:counters", "done") or 0)
     wait_for(lambda: int(new.client().hget("aion2:counters", "done")) > counted + 20, 30,
              "tasks flowing again")
-    sent = b.log().count("event=beat.sent")
-    wait_for(lambda: b.log().count("event=beat.sent") > sent, 15, "the next slot")
+    slots = slots_of(b)
+    wait_for(lambda: slots_of(b) > slots, 15, "the next slot")
     ids = producer.stop()
     jobs = all_ended(lab, ids)
     assert producer.outages > 0 or how == "failover"
