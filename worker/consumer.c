@@ -202,6 +202,8 @@ struct consumer *consumer_new(const struct consumer_config *config)
 {
     struct consumer *c = mem_alloc(sizeof *c);
     struct pool_config pool = {.base = config->base,
+                               .program =
+                                   config->settings->test_tasks ? getenv("CHILD_PROGRAM") : NULL,
                                .size = (int)config->settings->concurrency,
                                .max_tasks = config->settings->max_tasks_per_child,
                                .max_memory_bytes = config->settings->max_memory_per_child,

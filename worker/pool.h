@@ -43,6 +43,7 @@ struct pool_outcome {
 
 struct pool_config {
     struct event_base *base;
+    const char *program;      /* of the children; NULL: this one, even if its file is replaced */
     int size;                 /* 1 to POOL_SIZE_MAX */
     int64_t max_tasks;        /* a child is replaced after so many, 0: never */
     int64_t max_memory_bytes; /* or when it holds so much between two tasks, 0: never */

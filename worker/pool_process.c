@@ -83,8 +83,8 @@ static void block_signals(sigset_t *blocked)
     }
 }
 
-/* Our own program again. Returns an errno. */
-static int exec_child(const struct lines *l, pid_t *pid)
+/* Returns an errno. */
+static int exec_child(const char *program, const struct lines *l, pid_t *pid)
 {
     char parent[16];
     char *argv[] = {(char[]){"aion2-worker"}, (char[]){"--child"}, parent, NULL};
@@ -104,7 +104,7 @@ static int exec_child(const struct lines *l, pid_t *pid)
     posix_spawnattr_setsigdefault(&at, &all);
     posix_spawnattr_setsigmask(&at, &blocked);
     posix_spawnattr_setflags(&at, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
-    rc = posix_spawn(pid, "/proc/self/exe", &fa, &at, argv, environ);
+    rc = posix_spawn(pid, program ? program : "/proc/self/exe", &fa, &at, argv, environ);
     posix_spawnattr_destroy(&at);
     posix_spawn_file_actions_destroy(&fa);
     return rc;
@@ -155,7 +155,7 @@ static bool start(struct child *c)
         return false;
     }
     c->share = mmap(NULL, sizeof *c->share, PROT_READ | PROT_WRITE, MAP_SHARED, l.share, 0);
-    rc = c->share == MAP_FAILED ? errno : exec_child(&l, &c->pid);
+    rc = c->share == MAP_FAILED ? errno : exec_child(c->pool->cf.program, &l, &c->pid);
     if (rc == 0) {
         attach(c, &l);
     } else {

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from harness import bin_dir, children_of, wait_for
-from jobs import Jobs, worker_env
+from jobs import BATCH, Jobs, celery_client, worker_env
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def test_soft_limit_asks_the_task_to_stop(start, jobs):
     w = start(WORKER_CONCURRENCY="1")
     doc = jobs.ended(jobs.push("test.limited", 30))
     assert doc["status"] == "FAILURE"
-    assert "SoftTimeLimitExceeded" in str(doc["result"])
+    assert doc["result"]["exc_type"] == "SoftTimeLimitExceeded"
     assert "event=child.died" not in w.log()
     jobs.quiet()
 
@@ -119,6 +119,73 @@ def test_what_children_write_is_logged_line_by_line(start, jobs):
     said = [line for line in w.log().splitlines() if "event=child.said" in line]
     assert len(said) == 4 and all(" child=" in line for line in said)
     assert 'line="first"' in said[0] and 'line="a \\"quoted\\" one"' in said[1]
+
+
+def test_a_poison_message_keeps_the_last_words(start, jobs):
+    start(WORKER_CONCURRENCY="1")
+    lines = [f"line {n}" for n in range(300)]
+    task_id = jobs.push("test.crash", kwargs={"signal": 11, "lines": lines})
+    jobs.ended(task_id)
+    (dead,) = jobs.dead()
+    assert "signal 11" in dead["error"]
+    kept = dead["log"].splitlines()
+    assert 100 < len(kept) < 300 and kept == lines[-len(kept):]
+
+
+def test_limits_of_a_message(start, jobs):
+    start(WORKER_CONCURRENCY="2")
+    soft = jobs.push("test.sleep", 30, timelimit=[None, 1])
+    hard = jobs.push("test.sleep", 30, timelimit=[1, None])
+    assert jobs.ended(soft)["result"]["exc_type"] == "SoftTimeLimitExceeded"
+    assert jobs.ended(hard)["result"]["exc_type"] == "TimeLimitExceeded"
+
+
+@pytest.fixture
+def control(redis_server):
+    for app in celery_client(redis_server):
+        yield app.control
+
+
+def test_the_pool_grows_and_shrinks_under_load(start, jobs, control):
+    w = start(WORKER_CONCURRENCY="2")
+    ids = [jobs.push("test.sleep", 0.01) for _ in range(100)]
+    control.pool_grow(4, reply=True, timeout=5)
+    wait_for(lambda: len(children_of(w.pid)) == 6, what="six children")
+    ids += [jobs.push("test.sleep", 0.01) for _ in range(300)]
+    control.pool_shrink(5, reply=True, timeout=5)
+    wait_for(lambda: len(children_of(w.pid)) == 1, what="one child")
+    for task_id in ids:
+        assert jobs.ended(task_id)["status"] == "SUCCESS"
+    jobs.quiet()
+    assert jobs.counter("requeued") == 0
+
+
+@pytest.mark.parametrize("name", ["SIGTERM", "SIGKILL", "SIGUSR1"])
+def test_a_running_task_is_terminated(start, jobs, control, name):
+    w = start(WORKER_CONCURRENCY="1")
+    task_id = jobs.push("test.sleep", 60)
+    child_that_runs(w, task_id)
+    control.revoke(task_id, terminate=True, signal=name, reply=True, timeout=5)
+    doc = jobs.ended(task_id)
+    assert doc["status"] == "REVOKED" and doc["result"]["exc_message"] == ["terminated"]
+    assert jobs.ended(jobs.push("test.add", 1))["result"] == 1
+    jobs.quiet()
+
+
+def test_a_batch_that_is_terminated_leaves_nothing_behind(spawn, redis_server, pg, jobs, control):
+    """Its session goes with its process, and with that session the lock."""
+    conn = pg.connect(autocommit=False)
+    conn.cursor().execute("LOCK TABLE ranking_state IN ACCESS EXCLUSIVE MODE")
+    w = spawn("aion2-worker", env=worker_env(redis_server, pg.url))
+    task_id = jobs.push(BATCH)
+    child_that_runs(w, task_id)
+    w.wait_log("event=batch.start")
+    control.revoke(task_id, terminate=True, reply=True, timeout=5)
+    assert jobs.ended(task_id)["result"]["exc_message"] == ["terminated"]
+    conn.close()
+    wait_for(lambda: pg.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0,
+             what="the lock of the batch")
+    assert jobs.ended(jobs.push(BATCH))["result"]["status"] == "no_data"
 
 
 def test_children_killed_at_random_lose_nothing(start, jobs):
@@ -249,3 +316,32 @@ def test_sigterm_while_reloading_stops(start, jobs):
     assert w.stop() == 0
     assert jobs.document(task_id)["status"] == "SUCCESS"
     assert w.log().count("event=worker.starting") == 1
+
+
+# ------------------------------------------------------------------------------------ memory
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+def test_valgrind_finds_nothing(spawn, redis_server, jobs, tmp_path):
+    """A short load of everything the pool does, under valgrind's memcheck; children included."""
+    wrapper = tmp_path / "worker"
+    wrapper.write_text(
+        "#!/bin/sh\nexec valgrind -q --leak-check=full --errors-for-leak-kinds=definite"
+        f" --log-file={tmp_path}/valgrind.%p"
+        f" {bin_dir() / 'aion2-worker'} \"$@\"\n")
+    wrapper.chmod(0o755)
+    w = spawn(str(wrapper), env=worker_env(redis_server, WORKER_MAX_TASKS_PER_CHILD="20",
+                                           CHILD_PROGRAM=str(wrapper)))
+    w.wait_log("event=worker.registered", timeout=60)
+    ids = [jobs.push("test.echo", n, "text", [n]) for n in range(60)]
+    ids += [jobs.push("test.fail", "ValueError", "x"), jobs.push("test.limited", 30),
+            jobs.push("test.leak", 1000), jobs.push("maintenance.prune", kwargs={"only": ["dead"]})]
+    crash = jobs.push("test.crash", kwargs={"lines": ["last words"]})
+    for task_id in [*ids, crash]:
+        jobs.ended(task_id, timeout=120)
+    assert w.stop(60) == 0
+    jobs.quiet()
+    logs = list(tmp_path.glob("valgrind.*"))
+    assert len(logs) > 3  # the worker and its children
+    assert [log.read_text() for log in logs if log.read_text().strip()] == []
