@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/rds.h"
 #include "common/text.h"
+#include "worker/checks.h"
 #include "worker/child.h"
 #include "worker/reload.h"
 #include "worker/run_once.h"
@@ -17,7 +18,7 @@
 
 enum { EXIT_OK = 0, EXIT_USAGE = 64 };
 
-enum mode { MODE_SUPERVISE, MODE_CHILD, MODE_RUN, MODE_CHECK_CONFIG, MODE_HEALTHCHECK };
+enum mode { MODE_SUPERVISE, MODE_CHILD, MODE_RUN, MODE_CHECK_CONFIG, MODE_HEALTHCHECK, MODE_TRIAL };
 
 struct options {
     enum mode mode;
@@ -76,6 +77,7 @@ static int parse_options(int argc, char **argv, struct options *o)
                                          {"env-file", required_argument, NULL, 'e'},
                                          {"concurrency", required_argument, NULL, 'n'},
                                          {"child", required_argument, NULL, 'C'},
+                                         {"trial", no_argument, NULL, 't'},
                                          {"check-config", no_argument, NULL, 'c'},
                                          {"healthcheck", no_argument, NULL, 'H'},
                                          {"version", no_argument, NULL, 'V'},
@@ -108,6 +110,9 @@ static int parse_options(int argc, char **argv, struct options *o)
             if (!parse_number("--child", optarg, INT32_MAX, &o->supervisor_pid)) {
                 return EXIT_USAGE;
             }
+            break;
+        case 't': /* the same */
+            o->mode = MODE_TRIAL;
             break;
         case 'c':
             o->mode = MODE_CHECK_CONFIG;
@@ -182,10 +187,12 @@ static int run_mode(const struct options *o, const struct settings *s)
     case MODE_RUN:
         return run_once(s, o->run, o->id, o->slot_unix_s);
     case MODE_HEALTHCHECK:
-        return supervisor_healthcheck(s);
+        return checks_health(s);
     case MODE_CHECK_CONFIG:
         conf_print_effective(SETTINGS_ITEMS, SETTINGS_COUNT, stdout);
         return EXIT_OK;
+    case MODE_TRIAL:
+        return checks_trial(s);
     case MODE_SUPERVISE:
         break;
     }

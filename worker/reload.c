@@ -15,7 +15,7 @@
 #include "worker/child_log.h"
 #include "worker/loop.h"
 
-#define TRIAL_MS     10000
+#define TRIAL_MS     30000
 #define FD_FIRST     3
 #define FD_LAST      4096 /* where the kernel cannot mark them all at once */
 #define REASON_BYTES 400
@@ -71,12 +71,11 @@ static int spawn_trial(pid_t *pid, int log_fd)
     int rc;
 
     memcpy(argv, origin.argv, (size_t)origin.argc * sizeof *argv);
-    argv[origin.argc] = (char[]){"--check-config"};
+    argv[origin.argc] = (char[]){"--trial"};
     sigemptyset(&none);
     sigfillset(&all);
     posix_spawn_file_actions_init(&fa);
     posix_spawnattr_init(&at);
-    posix_spawn_file_actions_addopen(&fa, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
     posix_spawn_file_actions_adddup2(&fa, log_fd, STDERR_FILENO);
     posix_spawnattr_setsigmask(&at, &none);
     posix_spawnattr_setsigdefault(&at, &all);

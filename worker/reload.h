@@ -8,8 +8,8 @@
 /*
  * SIGHUP: the program is started anew in place (execve of the file it was started from, so that a
  * replaced one is picked up), with the same process id, arguments and environment; --env-file is
- * read again. Before anything stops, a trial process checks that the program would accept its
- * settings.
+ * read again. Before anything stops, a trial process (--trial) looks whether the program
+ * would start and work with its settings.
  */
 struct reload;
 

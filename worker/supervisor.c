@@ -8,21 +8,14 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "common/json.h"
-#include "common/keys.h"
 #include "common/log.h"
-#include "common/pg.h"
-#include "common/schema.h"
+#include "worker/checks.h"
 #include "worker/consumer.h"
 #include "worker/preflight.h"
 #include "worker/reload.h"
 #include "worker/remote.h"
 
-enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 64, EXIT_CONFIG = 78 };
-
-#define SCHEMA_WAIT_S       1
-#define HEALTH_TIMEOUT_MS   3000
-#define HEALTH_WORKERS_SEEN 1000
+enum { EXIT_OK = 0, EXIT_USAGE = 64, EXIT_CONFIG = 78 };
 
 struct supervisor {
     struct consumer_config cf;
@@ -137,56 +130,6 @@ static void handle_signals_simply(void)
     sigaction(SIGQUIT, &leave, NULL);
 }
 
-/* ---- the database, looked at once ---- */
-
-enum schema_state { SCHEMA_FITS, SCHEMA_UNKNOWN, SCHEMA_BEHIND, SCHEMA_WRONG };
-
-static enum schema_state look_at_schema(const struct settings *s, struct err *e)
-{
-    PGconn *pg = pg_connect(s->database_url, "aion2-worker", e);
-    enum schema_state state = SCHEMA_FITS;
-
-    if (!pg) {
-        return e->cls == ERR_RETRYABLE ? SCHEMA_UNKNOWN : SCHEMA_WRONG;
-    }
-    if (!schema_check(pg, e)) {
-        state = e->cls == ERR_RETRYABLE ? SCHEMA_BEHIND : SCHEMA_WRONG;
-    }
-    PQfinish(pg);
-    return state;
-}
-
-/*
- * A schema that is behind is waited for: tasks would fail for good on it. A database that does not
- * answer is not waited for: tasks that need it are retried, and their senders should see so.
- */
-static bool schema_allows_start(const struct settings *s)
-{
-    bool told = false;
-
-    for (;;) {
-        struct err e = {0};
-
-        switch (look_at_schema(s, &e)) {
-        case SCHEMA_FITS:
-            return true;
-        case SCHEMA_UNKNOWN:
-            log_warn("database.away", "error=%s", LOGQ(e.text));
-            return true;
-        case SCHEMA_WRONG:
-            log_error("schema.wrong", "error=%s", LOGQ(e.text));
-            return false;
-        case SCHEMA_BEHIND:
-            break;
-        }
-        if (!told) {
-            log_warn("schema.waiting", "error=%s", LOGQ(e.text));
-            told = true;
-        }
-        nanosleep(&(struct timespec){.tv_sec = SCHEMA_WAIT_S}, NULL);
-    }
-}
-
 /* ---- the loop ---- */
 
 enum loop_end { LOOP_DONE, LOOP_ANEW, LOOP_REFUSED };
@@ -271,7 +214,7 @@ int supervisor_main(const struct settings *s)
         return EXIT_USAGE;
     }
     handle_signals_simply();
-    if (!schema_allows_start(s)) {
+    if (!checks_schema_allows_start(s)) {
         return EXIT_CONFIG;
     }
     srandom((unsigned)getpid() ^ (unsigned)time(NULL)); /* jitter only */
@@ -279,60 +222,4 @@ int supervisor_main(const struct settings *s)
         reload_exec(); /* or, if that fails, once more with what we have */
     }
     return end == LOOP_REFUSED ? EXIT_CONFIG : EXIT_OK;
-}
-
-/* ---- healthcheck ---- */
-
-static bool beats(redisContext *c, const char *boot, const char *name, struct err *e)
-{
-    redisReply *r = rds_command(c, e, "GET " KEY_WORKER_PREFIX "%s", boot);
-    cJSON *o = NULL;
-    const char *its;
-    bool yes;
-
-    if (r && r->type == REDIS_REPLY_STRING) {
-        o = json_parse(r->str, (size_t)r->len, e);
-    }
-    its = json_get_str(o, "name");
-    yes = its && strcmp(its, name) == 0;
-    cJSON_Delete(o);
-    freeReplyObject(r);
-    return yes;
-}
-
-static bool somebody_beats(redisContext *c, const char *name, struct err *e)
-{
-    redisReply *r = rds_command(c, e, "SMEMBERS " KEY_WORKERS);
-    bool found = false;
-
-    if (!r) {
-        return false;
-    }
-    err_set(e, ERR_RETRYABLE, "NotRunning", "no worker called %.100s has a heartbeat in Redis",
-            name);
-    for (size_t i = 0; !found && i < r->elements && i < HEALTH_WORKERS_SEEN; i++) {
-        found = beats(c, r->element[i]->str, name, e);
-    }
-    freeReplyObject(r);
-    return found;
-}
-
-int supervisor_healthcheck(const struct settings *s)
-{
-    struct rds_addr redis;
-    struct err e = {0};
-    redisContext *c = NULL;
-    bool ok = rds_parse_url(s->redis_url, &redis, &e);
-
-    if (ok) {
-        c = rds_connect(&redis, HEALTH_TIMEOUT_MS, &e);
-        ok = c && somebody_beats(c, s->worker_name, &e);
-    }
-    if (c) {
-        redisFree(c);
-    }
-    if (!ok) {
-        fprintf(stderr, "aion2-worker: %s\n", e.text);
-    }
-    return ok ? EXIT_OK : EXIT_FAILED;
 }

@@ -9,7 +9,4 @@
  */
 int supervisor_main(const struct settings *s);
 
-/* 0 when a worker of this name has a heartbeat in Redis, 1 (and a line on stderr) otherwise. */
-int supervisor_healthcheck(const struct settings *s);
-
 #endif

@@ -272,6 +272,22 @@ def test_settings_that_are_wrong_are_refused(start, jobs, tmp_path, bad):
     assert w.stop() == 0
 
 
+def test_servers_that_do_not_fit_are_refused(start, jobs, make_redis, pg_empty, tmp_path):
+    settings = tmp_path / "settings"
+    settings.write_text("")
+    w = start("--env-file", settings)
+    evicting = make_redis(options={"maxmemory-policy": "allkeys-lru"})
+    settings.write_text(f"REDIS_URL={evicting.url}\n")
+    w.signal(signal.SIGHUP)
+    wait_for(lambda: w.log().count("event=settings.refused") == 1, what="the refusal of Redis")
+    settings.write_text(f"DATABASE_URL={pg_empty.url}\n")
+    w.signal(signal.SIGHUP)
+    wait_for(lambda: w.log().count("event=settings.refused") == 2, what="the refusal of the schema")
+    settings.write_text(f"REDIS_URL={evicting.url}\nALLOW_UNSAFE_REDIS=1\n")
+    reload(w)
+    assert Jobs(evicting).ended(Jobs(evicting).push("test.add", 1))["result"] == 1
+
+
 def test_sighup_takes_a_program_that_was_replaced(start, jobs, tmp_path):
     program = tmp_path / "worker"
     shutil.copy(bin_dir() / "aion2-worker", program)
