@@ -189,7 +189,7 @@ static void end_retry(struct job *j, const struct settings *s, const struct resu
     struct result_who who = {.id = j->msg.id, .group = j->msg.group, .parent = j->msg.parent};
     struct broker_later later = {
         .due_ms = delay_s * 1000, .relative = true, .expires_s = s->result_expires_s};
-    char *text, *doc;
+    char *text, *doc, *exception;
 
     retry_plan(plan, &t);
     doc = result_retry(&who, x, plan, retry_plan_json(json, &t));
@@ -202,6 +202,9 @@ static void end_retry(struct job *j, const struct settings *s, const struct resu
     }
     log_warn("task.retry", "id=%s task=%s error=%s plan=%s", LOGQ(j->msg.id), LOGQ(j->msg.task),
              LOGQ(x->text), LOGQ(plan));
+    exception = result_exception_json(x);
+    report(j, NEWS_RETRIED, exception_text(exception), strdup(plan));
+    free(exception);
     later.bytes = text;
     later.doc = j->msg.ignore_result ? NULL : doc;
     job_begin_step(j, JOB_ENDING);
