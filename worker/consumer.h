@@ -25,6 +25,10 @@ struct consumer_config {
      * none ever is. */
     bool (*is_revoked)(void *ctx, const char *id);
     void *revoked_ctx;
+    /* The connection is up (again) and nothing was taken over it: what is to be known before the
+     * next task is asked for here, and answered before it. NULL: nothing. */
+    void (*on_connected)(void *ctx, struct rdsa *conn);
+    void *connected_ctx;
     job_news_fn on_news; /* NULL: nobody listens */
     void *news_ctx;
 };

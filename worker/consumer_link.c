@@ -217,6 +217,9 @@ void consumer_on_redis_up(void *ctx)
     if (c->leaving) {
         return;
     }
+    if (c->cf.on_connected) {
+        c->cf.on_connected(c->cf.connected_ctx, c->redis);
+    }
     if (c->last_number == 0 && c->jobs.count == 0) {
         start_registration(c); /* the first time, or nothing has happened since */
     } else {

@@ -127,6 +127,7 @@ void answer_null(struct answer *a)
     send_text(a, "null");
 }
 
+PRINTF_LIKE(3, 0)
 static void answer_member(struct answer *a, const char *name, const char *fmt, va_list ap)
 {
     cJSON *o = cJSON_CreateObject();

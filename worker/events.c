@@ -122,10 +122,8 @@ static struct buf *begin(struct events *e)
     return &e->pending;
 }
 
-void events_on_news(void *ctx, const struct job_report *report)
+void events_on_news(struct events *e, const struct job_report *report)
 {
-    struct events *e = ctx;
-
     if (wanted(e) && report->job->msg.id[0]) {
         struct event_head h = head(e);
 

@@ -40,8 +40,8 @@ void events_say_heartbeat(struct events *e);
 /* Turns task events on or off; false when they were so already. */
 bool events_switch(struct events *e, bool on);
 
-/* A job_news_fn; ctx: the struct events. */
-void events_on_news(void *ctx, const struct job_report *report);
+/* Something has happened to a job. */
+void events_on_news(struct events *e, const struct job_report *report);
 /* A task that nobody held was revoked. */
 void events_on_revoked(struct events *e, const char *id);
 

@@ -81,7 +81,25 @@ static void on_listen_up(void *ctx)
 {
     struct remote *r = ctx;
 
-    revoke_on_up(r->revoke, r->talk);
+    revoke_load(r->revoke, r->talk);
+}
+
+/* Before the first task: on the same connection, so that the answer comes before any message. */
+static void on_connected(void *ctx, struct rdsa *conn)
+{
+    struct remote *r = ctx;
+
+    revoke_load(r->revoke, conn);
+}
+
+static void on_news(void *ctx, const struct job_report *report)
+{
+    struct remote *r = ctx;
+
+    if (report->news == NEWS_STARTED && report->job->task) {
+        task_state_of(report->job->task)->total++;
+    }
+    events_on_news(r->events, report);
 }
 
 static void on_message(void *ctx, const char *channel, const char *bytes, size_t len)
@@ -104,6 +122,7 @@ static void connect_both(struct remote *r)
     struct rdsa_config listen = talk;
 
     r->talk = rdsa_new(&talk);
+    revoke_set_talk(r->revoke, r->talk);
     pidbox_channel(r->channel, r->cf.redis->db);
     r->channels[0] = r->channel;
     listen.role = "listen";
@@ -157,7 +176,8 @@ struct remote *remote_new(const struct remote_config *config)
                                                    .load = load,
                                                    .ctx = r});
     r->revoke =
-        revoke_new(&(struct revoke_config){.result_expires_s = config->settings->result_expires_s,
+        revoke_new(&(struct revoke_config){.base = config->base,
+                                           .result_expires_s = config->settings->result_expires_s,
                                            .on_change = on_revoked_changed,
                                            .on_dropped = on_delayed_dropped,
                                            .ctx = r});
@@ -168,8 +188,10 @@ void remote_fill(struct remote *r, struct consumer_config *cf)
 {
     cf->is_revoked = revoke_has;
     cf->revoked_ctx = r->revoke;
-    cf->on_news = events_on_news;
-    cf->news_ctx = r->events;
+    cf->on_connected = on_connected;
+    cf->connected_ctx = r;
+    cf->on_news = on_news;
+    cf->news_ctx = r;
 }
 
 void remote_say_offline(struct remote *r)

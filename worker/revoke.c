@@ -10,12 +10,20 @@
 #include "common/mem.h"
 #include "common/msg.h"
 #include "common/result.h"
+#include "worker/loop.h"
 #include "worker/revoked.h"
 
 #define STR_(x)      #x
 #define STR(x)       STR_(x)
 #define BATCH_MAX    250   /* ids in one command */
 #define SEEK_AT_ONCE "200" /* delayed messages looked at by one command */
+
+/*
+ * A message may be on its way into the delayed set while it is looked through, so that is done
+ * again: soon, and when every step that was on its way then has been answered or given up.
+ */
+#define SEEK_SOON_MS 1000
+#define SEEK_LAST_MS (RDSA_COMMAND_MS + 1000)
 
 /* Nothing fails on a key of the wrong type: an error would end the connection, again and again. */
 static const char LOAD[] =
@@ -74,8 +82,11 @@ struct batch {
 
 struct revoke {
     struct revoke_config cf;
+    struct rdsa *talk; /* NULL: not yet */
     struct revoked *set;
     struct batch storing, seeking; /* n 0: not under way */
+    struct event *again;
+    bool again_is_last;
 };
 
 /* ---- batches ---- */
@@ -141,7 +152,7 @@ static void store_next(struct revoke *rv)
     int64_t now = clock_mono_ms();
     struct batch *b = &rv->storing;
 
-    if (b->n > 0 || !rdsa_is_up(rv->cf.talk) || !batch_fill(b, rv->set, REVOKED_STORED)) {
+    if (b->n > 0 || !rdsa_is_up(rv->talk) || !batch_fill(b, rv->set, REVOKED_STORED)) {
         return;
     }
     for (int i = 0; i < b->n; i++) {
@@ -149,7 +160,7 @@ static void store_next(struct revoke *rv)
         argv[4 + 2 * i] = ages[i];
         argv[5 + 2 * i] = b->ids[i];
     }
-    rdsa_command(rv->cf.talk, RDSA_COMMAND_MS, on_stored, rv, 0, 4 + 2 * b->n, argv);
+    rdsa_command(rv->talk, RDSA_COMMAND_MS, on_stored, rv, 0, 4 + 2 * b->n, argv);
 }
 
 /* ---- what is delayed ---- */
@@ -187,7 +198,7 @@ static void drop_message(struct revoke *rv, const char *member, const char *id, 
     log_info("task.revoked", "id=%s task=%s delayed=1", LOGQ(id), LOGQ(m->task));
     snprintf(key, sizeof key, KEY_RESULT_PREFIX "%s", id);
     snprintf(expires, sizeof expires, "%" PRId64, rv->cf.result_expires_s);
-    rdsa_command(rv->cf.talk, RDSA_COMMAND_MS, on_dropped, rv, 0, ARRAY_LEN(argv), argv);
+    rdsa_command(rv->talk, RDSA_COMMAND_MS, on_dropped, rv, 0, ARRAY_LEN(argv), argv);
     free(doc);
     rv->cf.on_dropped(rv->cf.ctx, id);
 }
@@ -237,14 +248,32 @@ static void seek_on(struct revoke *rv, const char *cursor)
     for (int i = 0; i < rv->seeking.n; i++) {
         argv[6 + i] = rv->seeking.ids[i];
     }
-    rdsa_command(rv->cf.talk, RDSA_COMMAND_MS, on_sought, rv, 0, 6 + rv->seeking.n, argv);
+    rdsa_command(rv->talk, RDSA_COMMAND_MS, on_sought, rv, 0, 6 + rv->seeking.n, argv);
 }
 
 static void seek_next(struct revoke *rv)
 {
-    if (rv->seeking.n == 0 && rdsa_is_up(rv->cf.talk) &&
+    if (rv->seeking.n == 0 && rv->talk && rdsa_is_up(rv->talk) &&
         batch_fill(&rv->seeking, rv->set, REVOKED_SOUGHT)) {
         seek_on(rv, "0");
+    }
+}
+
+static void seek_again(struct revoke *rv, bool is_last)
+{
+    rv->again_is_last = is_last;
+    loop_arm_ms(rv->again, is_last ? SEEK_LAST_MS : SEEK_SOON_MS);
+}
+
+static void on_again(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
+{
+    struct revoke *rv = arg;
+    int64_t since = clock_mono_ms() - SEEK_SOON_MS - SEEK_LAST_MS - 1000;
+
+    revoked_unmark_since(rv->set, since, REVOKED_SOUGHT);
+    seek_next(rv);
+    if (!rv->again_is_last) {
+        seek_again(rv, true);
     }
 }
 
@@ -275,7 +304,7 @@ static void on_loaded(void *ctx, UNUSED uint64_t number, const redisReply *r)
         return;
     }
     all = r->element[1];
-    revoked_unmark_all(rv->set, REVOKED_STORED);
+    revoked_unmark_since(rv->set, INT64_MIN, REVOKED_STORED); /* it may have lost them */
     for (size_t i = 0; i + 1 < all->elements; i += 2) {
         if (are_strings(all->element[i], all->element[i + 1])) {
             read_pair(rv, all->element[i], all->element[i + 1],
@@ -288,12 +317,16 @@ static void on_loaded(void *ctx, UNUSED uint64_t number, const redisReply *r)
     revoke_commit(rv);
 }
 
-void revoke_on_up(struct revoke *rv, struct rdsa *talk)
+void revoke_load(struct revoke *rv, struct rdsa *conn)
 {
     const char *argv[] = {"EVAL", LOAD, "1", KEY_REVOKED};
 
-    rv->cf.talk = talk;
-    rdsa_command(talk, RDSA_COMMAND_MS, on_loaded, rv, 0, ARRAY_LEN(argv), argv);
+    rdsa_command(conn, RDSA_COMMAND_MS, on_loaded, rv, 0, ARRAY_LEN(argv), argv);
+}
+
+void revoke_set_talk(struct revoke *rv, struct rdsa *talk)
+{
+    rv->talk = talk;
 }
 
 /* ---- life ---- */
@@ -304,6 +337,8 @@ struct revoke *revoke_new(const struct revoke_config *config)
 
     rv->cf = *config;
     rv->set = revoked_new();
+    rv->again = evtimer_new(config->base, on_again, rv);
+    MUST(rv->again);
     return rv;
 }
 
@@ -311,6 +346,7 @@ void revoke_free(struct revoke *rv)
 {
     batch_drop(&rv->storing);
     batch_drop(&rv->seeking);
+    event_free(rv->again);
     revoked_free(rv->set);
     free(rv);
 }
@@ -331,9 +367,12 @@ void revoke_commit(struct revoke *rv)
 {
     revoked_forget_before(rv->set, clock_mono_ms() - REVOKED_KEEP_S * INT64_C(1000));
     rv->cf.on_change(rv->cf.ctx);
-    if (rv->cf.talk) {
+    if (rv->talk) {
         store_next(rv);
         seek_next(rv);
+    }
+    if (revoked_count(rv->set) > 0) {
+        seek_again(rv, false);
     }
 }
 

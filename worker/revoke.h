@@ -11,7 +11,7 @@
 struct revoke;
 
 struct revoke_config {
-    struct rdsa *talk; /* connection for commands; set by revoke_connect */
+    struct event_base *base;
     int64_t result_expires_s;
     /* There are new ids: what waits here is to be looked at. */
     void (*on_change)(void *ctx);
@@ -30,8 +30,10 @@ bool revoke_has(void *ctx, const char *id);
 void revoke_add(struct revoke *rv, const char *id);
 /* Writes what is new to Redis, has waiting jobs looked at and looks through the delayed set. */
 void revoke_commit(struct revoke *rv);
-/* The connection is up (again): reads what Redis knows, tells it what it does not. */
-void revoke_on_up(struct revoke *rv, struct rdsa *talk);
+/* Asks for what Redis knows on a connection that is up. When it is answered, Redis is told what it
+ * does not know, over the one that revoke_set_talk has given. */
+void revoke_load(struct revoke *rv, struct rdsa *conn);
+void revoke_set_talk(struct revoke *rv, struct rdsa *talk);
 
 struct revoked *revoke_set(struct revoke *rv);
 

@@ -118,9 +118,9 @@ void revoked_mark(struct revoked *r, const char *id, unsigned done)
     }
 }
 
-void revoked_unmark_all(struct revoked *r, unsigned done)
+void revoked_unmark_since(struct revoked *r, int64_t at_ms, unsigned done)
 {
-    for (struct node *n = r->newest; n; n = n->older) {
+    for (struct node *n = r->newest; n && n->e.at_ms >= at_ms; n = n->older) {
         n->e.done &= ~done;
     }
 }

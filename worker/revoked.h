@@ -35,8 +35,8 @@ bool revoked_has(const struct revoked *r, const char *id);
  */
 bool revoked_add(struct revoked *r, const char *id, int64_t at_ms);
 void revoked_mark(struct revoked *r, const char *id, unsigned done);
-/* Takes that mark from all: Redis may have forgotten everything. */
-void revoked_unmark_all(struct revoked *r, unsigned done);
+/* Takes that mark from all that were revoked at that time or later. */
+void revoked_unmark_since(struct revoked *r, int64_t at_ms, unsigned done);
 void revoked_forget_before(struct revoked *r, int64_t at_ms);
 /* The newest first, until fn returns false. fn must not change the set. */
 void revoked_each(const struct revoked *r, bool (*fn)(void *ctx, const struct revoked_entry *e),

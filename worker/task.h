@@ -68,7 +68,7 @@ struct task_state {
     int64_t soft_limit_ms, hard_limit_ms; /* 0: none asked for */
     double rate_per_s;                    /* 0: no limit */
     char rate_text[24];                   /* as it was asked for: "10/m" */
-    int64_t total;                        /* messages of it received */
+    int64_t total;                        /* times it has begun */
 };
 struct task_state *task_state_of(const struct task *t);
 

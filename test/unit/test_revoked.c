@@ -72,7 +72,10 @@ static void test_what_was_done_is_marked(void **state)
     revoked_mark(r, "a", REVOKED_STORED | REVOKED_SOUGHT);
     revoked_mark(r, "nobody", REVOKED_STORED);
     assert_string_equal(listed(r), "b a+! ");
-    revoked_unmark_all(r, REVOKED_STORED);
+    revoked_mark(r, "b", REVOKED_SOUGHT);
+    revoked_unmark_since(r, 2, REVOKED_SOUGHT);
+    assert_string_equal(listed(r), "b a+! ");
+    revoked_unmark_since(r, 0, REVOKED_STORED);
     assert_string_equal(listed(r), "b a! ");
     revoked_free(r);
 }
