@@ -32,6 +32,11 @@ void consumer_run(struct consumer *c, struct job *j)
         consumer_go_on(c, j);
         return;
     }
+    if (job_is_expired(j)) {
+        job_end_revoked(j, c->cf.settings, &JOB_EXPIRED);
+        consumer_go_on(c, j);
+        return;
+    }
     frame = job_request(j, c->cf.settings);
     if (!frame) {
         job_end_failure(j, c->cf.settings, &TOO_LONG);
@@ -223,8 +228,9 @@ struct consumer *consumer_new(const struct consumer_config *config)
     c->grace_timer = evtimer_new(config->base, on_grace_timer, c);
     c->flush = evtimer_new(config->base, consumer_on_flush, c);
     c->patience = evtimer_new(config->base, consumer_on_patience, c);
+    c->gate = evtimer_new(config->base, consumer_on_gate, c);
     c->recount_timer = evtimer_new(config->base, consumer_on_recount, c);
-    MUST(c->grace_timer && c->flush && c->patience && c->recount_timer);
+    MUST(c->grace_timer && c->flush && c->patience && c->gate && c->recount_timer);
     consumer_start_timers(c);
     c->pool = pool_new(&pool);
     c->redis = connect_main(c);
@@ -251,6 +257,7 @@ void consumer_free(struct consumer *c)
     event_free(c->grace_timer);
     event_free(c->flush);
     event_free(c->patience);
+    event_free(c->gate);
     event_free(c->recount_timer);
     free(c);
 }

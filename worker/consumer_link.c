@@ -43,7 +43,7 @@ static char *info_json(const struct consumer *c)
     cJSON_AddBoolToObject(o, "stopping", c->stopping);
     TAILQ_FOREACH(j, &c->jobs.all, all)
     {
-        cJSON *item = j->state == JOB_RUNNING ? cJSON_CreateObject() : NULL;
+        cJSON *item = job_has_begun(j) && j->state == JOB_RUNNING ? cJSON_CreateObject() : NULL;
 
         if (item) {
             cJSON_AddStringToObject(item, "id", j->msg.id);

@@ -10,8 +10,9 @@
 
 /*
  * The consumer's inside, shared by consumer.c (its life, children), consumer_take.c (messages in
- * and back out), consumer_step.c (the steps of a job), consumer_link.c (being known to Redis, what
- * is done regularly), consumer_wait.c (being woken) and consumer_remote.c (what others ask for).
+ * and back out), consumer_gate.c (who may begin), consumer_step.c (the steps of a job),
+ * consumer_link.c (being known to Redis, what is done regularly), consumer_wait.c (being woken) and
+ * consumer_remote.c (what others ask for).
  */
 
 /* Blocks on one list until there is a message, on a connection of its own. */
@@ -21,6 +22,14 @@ struct waiter {
     char list[BROKER_LIST_SIZE];
     bool waiting;
 };
+
+/* The rate of a task. */
+struct rate_bucket {
+    const struct task *task;
+    int64_t next_us; /* monotonic: when the next one may begin */
+    int64_t away_us; /* and when the next of those sent away should be back */
+};
+#define RATE_BUCKETS_MAX 64 /* tasks with a rate limit; more have none */
 
 #define WAITERS_MAX (BROKER_QUEUES_MAX * KEY_PRIORITY_STEPS)
 
@@ -42,7 +51,9 @@ struct consumer {
     int64_t acked_taken, acked_ended, heard_ms;
     struct job_queue endings; /* that go out together, see consumer_step.c */
     int ending_count;
-    struct event *flush, *patience;
+    struct event *flush, *patience, *gate;
+    struct rate_bucket buckets[RATE_BUCKETS_MAX];
+    int bucket_count;
     struct event *recount_timer; /* asks again for the sizes of chords */
     struct event *beat_timer, *due_timer, *grace_timer;
     bool registered; /* Redis knows our boot id, as far as we know */
@@ -65,6 +76,13 @@ void consumer_on_patience(evutil_socket_t fd, short what, void *consumer);
 void consumer_maybe_leave(struct consumer *c);
 /* Gives a job that is ready to a child. */
 void consumer_run(struct consumer *c, struct job *j);
+
+/* consumer_gate.c */
+/* Goes on with a job that has been examined: to a child, to wait, or out. */
+void consumer_admit(struct consumer *c, struct job *j);
+/* Redis has answered whether it is the only one of its task. */
+void consumer_on_claimed(struct consumer *c, struct job *j, const redisReply *r);
+void consumer_on_gate(evutil_socket_t fd, short what, void *consumer);
 
 /* consumer_step.c */
 /* Does what the job's state asks for, after it has changed. */

@@ -22,7 +22,8 @@ bool consumer_terminate(struct consumer *c, const char *id, int signum)
 
     TAILQ_FOREACH(j, &c->jobs.all, all)
     {
-        if ((j->state == JOB_READY || j->state == JOB_RUNNING) && strcmp(j->msg.id, id) == 0) {
+        if ((j->state == JOB_WAITING || j->state == JOB_READY || j->state == JOB_RUNNING) &&
+            strcmp(j->msg.id, id) == 0) {
             break;
         }
     }
@@ -40,9 +41,9 @@ bool consumer_terminate(struct consumer *c, const char *id, int signum)
 
 void consumer_recheck_revoked(struct consumer *c)
 {
-    for (struct job *j = TAILQ_FIRST(&c->jobs.ready), *next; j; j = next) {
-        next = TAILQ_NEXT(j, ready);
-        if (consumer_is_revoked(c, j)) {
+    for (struct job *j = TAILQ_FIRST(&c->jobs.all), *next; j; j = next) {
+        next = TAILQ_NEXT(j, all);
+        if ((j->state == JOB_READY || j->state == JOB_WAITING) && consumer_is_revoked(c, j)) {
             job_end_revoked(j, c->cf.settings, &JOB_REVOKED);
             consumer_go_on(c, j);
         }

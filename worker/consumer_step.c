@@ -86,7 +86,7 @@ static void on_adopted(struct consumer *c, struct job *j, const redisReply *r)
         return;
     }
     job_examine_adopted(j, c->cf.settings);
-    consumer_go_on(c, j);
+    consumer_admit(c, j);
 }
 
 static void on_loss_counted(struct consumer *c, struct job *j, const redisReply *r)
@@ -170,6 +170,9 @@ static void on_step(void *ctx, uint64_t number, const redisReply *r)
     case JOB_ADOPTING:
         on_adopted(c, j, r);
         break;
+    case JOB_CLAIMING:
+        consumer_on_claimed(c, j, r);
+        break;
     case JOB_LOSING:
         on_loss_counted(c, j, r);
         break;
@@ -180,6 +183,7 @@ static void on_step(void *ctx, uint64_t number, const redisReply *r)
         on_ended(c, j, broker_read_ended(r, 0));
         break;
     case JOB_TAKEN:
+    case JOB_WAITING:
     case JOB_READY:
     case JOB_RUNNING:
     case JOB_STATES:
@@ -302,8 +306,7 @@ void consumer_go_on(struct consumer *c, struct job *j)
     jobs_note(&c->jobs, j);
     if (j->state == JOB_READY) {
         consumer_run(c, j);
-    } else if (j->state == JOB_ADOPTING || j->state == JOB_LOSING || j->state == JOB_COUNTING ||
-               j->state == JOB_ENDING) {
+    } else if (j->state != JOB_TAKEN && j->state != JOB_WAITING && j->state != JOB_RUNNING) {
         send_step(c, j);
     }
 }

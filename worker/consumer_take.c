@@ -31,10 +31,7 @@ static void job_begin(struct consumer *c, uint64_t number, const struct broker_t
     if (j->msg.id[0] != '\0' && j->msg.task[0] != '\0') {
         consumer_tell(c, j, NEWS_RECEIVED);
     }
-    if (j->state == JOB_READY && consumer_is_revoked(c, j)) {
-        job_end_revoked(j, c->cf.settings, &JOB_REVOKED);
-    }
-    consumer_go_on(c, j);
+    consumer_admit(c, j);
 }
 
 static void begin_batch(struct consumer *c, const struct broker_batch *batch)
@@ -146,7 +143,7 @@ static void take(struct consumer *c, int count)
 static bool is_waiting(const struct job *j)
 {
     return j->state == JOB_READY || j->state == JOB_TAKEN ||
-           (j->state == JOB_RUNNING && j->started_ms == 0);
+           (j->state == JOB_RUNNING && !job_has_begun(j));
 }
 
 void consumer_give_back(struct consumer *c, int64_t waited_ms)
@@ -157,7 +154,8 @@ void consumer_give_back(struct consumer *c, int64_t waited_ms)
     /* The latest first: each goes to the end from which is taken. */
     for (struct job *j = TAILQ_LAST(&c->jobs.all, job_queue); j; j = before) {
         before = TAILQ_PREV(j, job_queue, all);
-        if (!is_waiting(j) || j->received_ms > since_ms ||
+        if (!(is_waiting(j) || (j->state == JOB_WAITING && c->stopping)) ||
+            j->received_ms > since_ms ||
             (j->state == JOB_RUNNING && !pool_withdraw(c->pool, j->number))) {
             continue;
         }

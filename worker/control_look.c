@@ -119,12 +119,12 @@ struct selection {
 
 static bool is_running(const struct job *j)
 {
-    return j->state == JOB_RUNNING;
+    return j->state == JOB_RUNNING && job_has_begun(j);
 }
 
 static bool is_waiting(const struct job *j)
 {
-    return j->state == JOB_READY || j->state == JOB_ADOPTING;
+    return j->state < JOB_RUNNING || (j->state == JOB_RUNNING && !job_has_begun(j));
 }
 
 static void select_job(void *ctx, const struct job *j)

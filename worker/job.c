@@ -53,12 +53,11 @@ static void end_refused(struct job *j, const struct settings *s, const struct er
 
 static void examine_times(struct job *j, const struct settings *s)
 {
-    static const struct job_revoke EXPIRED = {.why = "expired", .expired = true};
     const struct msg *m = &j->msg;
     int64_t now_us = j->taken_ms * 1000;
 
     if (m->expires_us != MSG_NO_TIME && now_us > m->expires_us) {
-        job_end_revoked(j, s, &EXPIRED);
+        job_end_revoked(j, s, &JOB_EXPIRED);
     } else if (m->eta_us != MSG_NO_TIME && m->eta_us > now_us) {
         job_end_delay(j);
     } else {
@@ -128,6 +127,24 @@ void job_examine(struct job *j, const struct settings *s, const struct broker_ta
 }
 
 /* ---- running ---- */
+
+void job_claim(struct job *j)
+{
+    job_begin_step(j, JOB_CLAIMING);
+    broker_single(&j->cmd, &j->who, j->tag, j->task->name);
+}
+
+bool job_has_begun(const struct job *j)
+{
+    return j->started_ms != 0;
+}
+
+bool job_is_expired(const struct job *j)
+{
+    int64_t now_ms = j->taken_ms + clock_mono_ms() - j->received_ms;
+
+    return j->msg.expires_us != MSG_NO_TIME && now_ms * 1000 > j->msg.expires_us;
+}
 
 char *job_request(const struct job *j, const struct settings *s)
 {

@@ -20,6 +20,8 @@
 enum job_state {
     JOB_TAKEN,
     JOB_ADOPTING, /* its rewritten message is on the way to Redis */
+    JOB_CLAIMING, /* Redis is asked whether it may run now, see consumer_gate.c */
+    JOB_WAITING,  /* it may not: until not_before_ms */
     JOB_READY,    /* waits for a free child */
     JOB_RUNNING,
     JOB_LOSING,   /* its child died: Redis counts how often that happened */
@@ -57,7 +59,9 @@ struct job {
     int64_t recoveries;  /* as in struct broker_taken */
     int64_t started_ms;  /* monotonic; 0: no child has begun it */
     int64_t started_wall_us;
-    struct broker_cmd cmd; /* of ADOPTING, LOSING, COUNTING, ENDING */
+    int64_t not_before_ms; /* monotonic; of WAITING */
+    bool claimed;          /* it is the only one of its task that runs */
+    struct broker_cmd cmd; /* of ADOPTING, CLAIMING, LOSING, COUNTING, ENDING */
     /* How it ended, recorded with the ending (news below NEWS_SUCCEEDED: nothing to tell). The
      * texts belong to the job. */
     struct job_report report;
@@ -93,6 +97,14 @@ struct task_limits job_limits(const struct job *j);
 void job_end_answer(struct job *j, const struct settings *s, const struct pool_outcome *outcome);
 void job_end_failure(struct job *j, const struct settings *s, const struct result_exception *x);
 void job_end_requeue(struct job *j);
+/* It may not run now: it comes back in so long, as it is. */
+void job_end_postpone(struct job *j, int64_t in_ms);
+/* Asks Redis whether a task of which only one may run, may run. */
+void job_claim(struct job *j);
+/* A child has begun it. */
+bool job_has_begun(const struct job *j);
+/* Its `expires` is over by now. */
+bool job_is_expired(const struct job *j);
 /* Not to be run, or not any further: REVOKED with TaskRevokedError(why). */
 struct job_revoke {
     const char *why; /* "revoked", "terminated", "expired" */
@@ -100,7 +112,7 @@ struct job_revoke {
     bool terminated;
     int signum;
 };
-extern const struct job_revoke JOB_REVOKED; /* the first of them */
+extern const struct job_revoke JOB_REVOKED, JOB_EXPIRED;
 void job_end_revoked(struct job *j, const struct settings *s, const struct job_revoke *r);
 /* The child died: asks Redis to count and to put the message back. */
 void job_lose(struct job *j, const struct pool_outcome *loss);

@@ -128,6 +128,7 @@ void job_end_failure(struct job *j, const struct settings *s, const struct resul
 }
 
 const struct job_revoke JOB_REVOKED = {.why = "revoked"};
+const struct job_revoke JOB_EXPIRED = {.why = "expired", .expired = true};
 
 void job_end_revoked(struct job *j, const struct settings *s, const struct job_revoke *r)
 {
@@ -160,6 +161,18 @@ void job_end_delay(struct job *j)
 
     log_info("task.delayed", "id=%s task=%s eta=%s", LOGQ(j->msg.id), LOGQ(j->msg.task),
              clock_iso(j->msg.eta_us, "Z", iso));
+    job_begin_step(j, JOB_ENDING);
+    broker_delay(&j->cmd, &j->who, &h, &later);
+}
+
+void job_end_postpone(struct job *j, int64_t in_ms)
+{
+    struct broker_hold h = hold_of(j);
+    struct broker_later later = {
+        .bytes = j->bytes, .len = j->len, .due_ms = in_ms, .relative = true};
+
+    log_debug("task.postponed", "id=%s task=%s ms=%" PRId64, LOGQ(j->msg.id), LOGQ(j->msg.task),
+              in_ms);
     job_begin_step(j, JOB_ENDING);
     broker_delay(&j->cmd, &j->who, &h, &later);
 }
