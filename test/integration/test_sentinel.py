@@ -125,6 +125,26 @@ def test_failover_while_tasks_flow(spawn, lab, how):
     assert jobs.redis.keys("aion2:held*") == []
 
 
+def test_what_redis_forgets_is_counted(spawn, lab):
+    """The new master has not seen the last steps of the old one: they are gone, and that is said."""
+    w = spawn("aion2-worker", env=worker_env(lab))
+    jobs = Jobs(lab)
+    assert jobs.ended(jobs.push("test.add", 1))["result"] == 1
+    assert jobs.redis.wait(2, 5000) == 2
+    jobs.redis.execute_command("ACL", "SETUSER", "default", "-psync", "-sync")
+    jobs.redis.client_kill_filter(_type="slave")
+    for i in range(10):
+        assert jobs.ended(jobs.push("test.add", i))["result"] == i
+    lab.kill_master()
+    w.wait_log("redis.lost_steps", timeout=30)
+    jobs = Jobs(lab)
+    assert jobs.counter("redis_lost") == 20  # ten takes, ten ends
+    assert jobs.ended(jobs.push("test.add", 3))["result"] == 3
+    jobs.quiet()
+    assert '"redis_lost":20' in ctl(lab, "audit", "--json").stdout.replace(" ", "")
+    assert "20 acknowledged step(s)" in ctl(lab, "doctor").stdout
+
+
 def test_waiting_for_a_result_survives_a_failover(spawn, lab):
     spawn("aion2-worker", env=worker_env(lab)).wait_log("worker.registered")
     answers = []
