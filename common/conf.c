@@ -168,7 +168,7 @@ static void mask_passwords(char *out, size_t cap)
 const char *conf_mask_url(const char *url)
 {
     static __thread char out[1024];
-    char *scheme, *at, *colon;
+    char *scheme, *at, *secret;
 
     text_copy(out, sizeof out, url);
     scheme = strstr(out, "://");
@@ -176,14 +176,18 @@ const char *conf_mask_url(const char *url)
         char *host = scheme + 3;
         size_t authority = strcspn(host, "/?");
 
+        /* "redis://secret@host": what stands alone there is a password. */
         at = memrchr(host, '@', authority);
-        colon = at ? memchr(host, ':', (size_t)(at - host)) : NULL;
-        if (colon) {
+        secret = at ? memchr(host, ':', (size_t)(at - host)) : NULL;
+        if (at && !secret && strncmp(out, "redis", 5) == 0) {
+            secret = host - 1;
+        }
+        if (secret) {
             char rest[1024];
 
             text_copy(rest, sizeof rest, at);
-            *colon = '\0';
-            snprintf(colon, sizeof out - (size_t)(colon - out), ":***%s", rest);
+            secret++;
+            snprintf(secret, sizeof out - (size_t)(secret - out), "***%s", rest);
         }
     }
     mask_passwords(out, sizeof out);

@@ -37,7 +37,7 @@ struct beat {
     int64_t alive_ms;  /* when each is to be done again, monotonic */
     int64_t check_ms;
     int64_t load_ms;
-    int64_t looked_ms; /* when the Sentinels were asked last */
+    int64_t looked_ms; /* the Sentinels are not asked before, see look.h */
     int64_t good_us;   /* Redis was last of use, by its own clock */
     int backoff_ms;
     bool measured;                            /* offset_us is more than a guess */

@@ -6,6 +6,10 @@
 #include "common/log.h"
 #include "common/rds_info.h"
 
+#define LOOK_EVERY_MS  500
+#define LOOK_SLOW_MS   200 /* a Sentinel or a name server hangs: slots must not wait for it often */
+#define LOOK_SELDOM_MS 10000
+
 enum look look_at_redis(redisContext *c, bool allow_unsafe, struct err *e)
 {
     redisReply *r = rds_command(c, e, "INFO");
@@ -31,15 +35,18 @@ enum look look_at_redis(redisContext *c, bool allow_unsafe, struct err *e)
     return LOOK_GO;
 }
 
-bool look_has_moved(const struct rds_addr *a, const redisContext *c, int64_t *checked_ms,
+bool look_has_moved(const struct rds_addr *a, const redisContext *c, int64_t *not_before_ms,
                     struct err *e)
 {
-    int64_t now_ms = clock_mono_ms();
+    int64_t began_ms = clock_mono_ms(), took_ms;
+    bool moved;
 
-    if (*checked_ms > 0 && now_ms - *checked_ms < LOOK_EVERY_MS) {
+    if (!a->master[0] || began_ms < *not_before_ms) {
         return false;
     }
-    *checked_ms = now_ms;
-    return rds_has_moved(a, c) &&
+    moved = rds_has_moved(a, c);
+    took_ms = clock_mono_ms() - began_ms;
+    *not_before_ms = began_ms + (took_ms > LOOK_SLOW_MS ? LOOK_SELDOM_MS : LOOK_EVERY_MS);
+    return moved &&
            !err_set(e, ERR_RETRYABLE, "ConnectionError", "Redis has moved, the Sentinels say");
 }

@@ -12,11 +12,10 @@ enum look {
 enum look look_at_redis(redisContext *c, bool allow_unsafe, struct err *e);
 
 /*
- * Whether the Sentinels tell another master than c by now, asked at most every LOOK_EVERY_MS.
- * checked_ms: when that was last, 0 at first.
+ * Whether the Sentinels tell another master than c by now. Asks them twice a second at most, and
+ * every 10 s while they are slow. not_before_ms: the state of that, 0 at first.
  */
-#define LOOK_EVERY_MS 500
-bool look_has_moved(const struct rds_addr *a, const redisContext *c, int64_t *checked_ms,
+bool look_has_moved(const struct rds_addr *a, const redisContext *c, int64_t *not_before_ms,
                     struct err *e);
 
 #endif

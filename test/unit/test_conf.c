@@ -89,6 +89,11 @@ static void test_secrets_are_masked(void **state)
         {"host=h password='my \\' secret' dbname=d", "host=h password=***"},
         {"host=h dbname=password", "host=h dbname=password"},
         {"redis://h:6379/0", "redis://h:6379/0"},
+        {"redis://secret@h:6379/0", "redis://***@h:6379/0"},
+        {"redis://me:secret@h", "redis://me:***@h"},
+        {"redis+sentinel://me:secret@h:1,i:2/m/0?sentinel_username=w&sentinel_password=secret",
+         "redis+sentinel://me:***@h:1,i:2/m/0?sentinel_username=w&sentinel_password=***"},
+        {"postgresql://u@h/db", "postgresql://u@h/db"},
         {"host=/run/x dbname=d", "host=/run/x dbname=d"},
     };
     char out[4096];
