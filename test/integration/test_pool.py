@@ -124,10 +124,10 @@ def test_what_children_write_is_logged_line_by_line(start, jobs):
 def test_a_poison_message_keeps_the_last_words(start, jobs):
     start(WORKER_CONCURRENCY="1")
     lines = [f"line {n}" for n in range(300)]
-    task_id = jobs.push("test.crash", kwargs={"signal": 11, "lines": lines})
+    task_id = jobs.push("test.crash", kwargs={"signal": 12, "lines": lines})
     jobs.ended(task_id)
     (dead,) = jobs.dead()
-    assert "signal 11" in dead["error"]
+    assert "signal 12" in dead["error"]
     kept = dead["log"].splitlines()
     assert 100 < len(kept) < 300 and kept == lines[-len(kept):]
 
