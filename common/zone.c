@@ -56,6 +56,27 @@ void zone_local(const char *name, int64_t unix_s, struct tm *out)
     }
 }
 
+int64_t zone_to_unix(const char *name, const struct tm *tm)
+{
+    struct tm copy = *tm, there;
+    int64_t wall = timegm(&copy);
+
+    zone_local(name, wall, &there);
+    zone_local(name, wall - there.tm_gmtoff, &there); /* the offset on that side of a change */
+    return wall - there.tm_gmtoff;
+}
+
+const char *zone_text(const char *name, int64_t unix_s, char out[ZONE_TEXT_SIZE])
+{
+    struct tm tm;
+
+    zone_local(name, unix_s, &tm);
+    snprintf(out, ZONE_TEXT_SIZE, "%04d-%02d-%02d %02d:%02d:%02d %.16s", tm.tm_year + 1900,
+             tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec,
+             tm.tm_zone ? tm.tm_zone : "");
+    return out;
+}
+
 static int offset_s(const void *ctx, int64_t unix_s)
 {
     struct tm tm;

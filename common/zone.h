@@ -21,4 +21,11 @@ struct cron_zone zone_of(const char *name);
 /* Local time of a moment; out->tm_zone is valid until the next call with another zone. */
 void zone_local(const char *name, int64_t unix_s, struct tm *out);
 
+/* The moment at which the clock shows the date and time in tm (tm_year to tm_sec). */
+int64_t zone_to_unix(const char *name, const struct tm *tm);
+
+/* "2026-11-23 12:10:00 KST"; text in out. */
+#define ZONE_TEXT_SIZE 96
+const char *zone_text(const char *name, int64_t unix_s, char out[ZONE_TEXT_SIZE]);
+
 #endif

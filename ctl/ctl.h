@@ -81,6 +81,7 @@ int ctl_call(const struct ctl_settings *s, int argc, char **argv);
 int ctl_status(const struct ctl_settings *s, int argc, char **argv);
 int ctl_audit(const struct ctl_settings *s, int argc, char **argv);
 int ctl_doctor(const struct ctl_settings *s, int argc, char **argv);
+int ctl_why(const struct ctl_settings *s, int argc, char **argv);
 int ctl_completion(const struct ctl_settings *s, int argc, char **argv);
 
 extern const char CTL_AUDIT_HELP[];
@@ -94,7 +95,9 @@ extern const char CTL_INSPECT_HELP[];
 extern const char CTL_MIGRATE_HELP[];
 extern const char CTL_QUARANTINE_HELP[];
 extern const char CTL_QUEUE_HELP[];
+extern const char CTL_SCHEDULE_HELP[];
 extern const char CTL_STATUS_HELP[];
+extern const char CTL_WHY_HELP[];
 
 extern const struct opt CTL_AUDIT_OPTS[];
 extern const struct opt CTL_CALL_OPTS[];
@@ -103,11 +106,13 @@ extern const struct opt CTL_GENERATE_OPTS[];
 extern const struct opt CTL_IMPORT_OPTS[];
 extern const struct opt CTL_MIGRATE_OPTS[];
 extern const struct opt CTL_STATUS_OPTS[];
+extern const struct opt CTL_WHY_OPTS[];
 
 extern const struct ctl_verb CTL_COMPLETION_VERBS[];
 extern const struct ctl_verb CTL_DEAD_VERBS[];
 extern const struct ctl_verb CTL_INSPECT_VERBS[];
 extern const struct ctl_verb CTL_QUARANTINE_VERBS[];
 extern const struct ctl_verb CTL_QUEUE_VERBS[];
+extern const struct ctl_verb CTL_SCHEDULE_VERBS[];
 
 #endif

@@ -90,8 +90,8 @@ def pg(request, pg_cluster, _pg_template):
 def make_redis(request):
     made = []
 
-    def make(appendonly=False, options=()):
-        made.append(Redis(appendonly, options))
+    def make(appendonly=False, options=(), env=()):
+        made.append(Redis(appendonly, options, env))
         return made[-1]
 
     yield make
@@ -129,6 +129,7 @@ def spawn(request, tmp_path):
         programs[-1].log_may_hold = log_may_hold
         return programs[-1]
 
+    start.programs = programs
     yield start
     for p in programs:
         p.destroy()

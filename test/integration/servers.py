@@ -210,9 +210,11 @@ class Database:
 class Redis:
     """A Redis server on a free port; data survives restart() only with appendonly."""
 
-    def __init__(self, appendonly=False, options=()):
+    def __init__(self, appendonly=False, options=(), env=()):
+        """env: more environment variables, as for a library that is loaded before others."""
         self.dir = make_temp_dir()
         self.log_path = self.dir / "redis.log"
+        self.env = dict(env)
         self.options = {
             "bind": "127.0.0.1",
             "dir": str(self.dir),
@@ -242,7 +244,7 @@ class Redis:
         for name, value in self.options.items():
             argv += [f"--{name}", value]
         self.proc = start_process(argv, self.log_path, cwd=self.dir,
-                                  env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8"})
+                                  env={"PATH": os.environ["PATH"], "LANG": "C.UTF-8", **self.env})
 
         def ready():
             return self.proc.poll() is not None or self._answers(port)
