@@ -1,14 +1,11 @@
 #include "common/event.h"
 
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
 #include "common/clock.h"
 #include "common/envelope.h"
 #include "common/host.h"
-
-#define REPR_BYTES_MAX 1024 /* of arguments, as Celery clips them */
 
 /* "task-sent" -> "task.sent" */
 static void routing_key(char *out, size_t cap, const char *type)
@@ -46,24 +43,6 @@ bool event_wrap(struct buf *out, const char *type, const char *host, const char 
     return ok;
 }
 
-/* , "name": "the JSON of v", clipped at a code point. */
-static void add_repr(struct buf *b, const char *name, const cJSON *v, const char *empty)
-{
-    char *text = v ? json_print(v) : NULL;
-    const char *shown = text ? text : empty;
-    size_t len = strlen(shown);
-
-    if (len > REPR_BYTES_MAX) {
-        len = REPR_BYTES_MAX;
-        while (len > 0 && ((unsigned char)shown[len] & 0xc0) == 0x80) {
-            len--;
-        }
-    }
-    buf_addf(b, ", \"%s\": ", name);
-    buf_add_json(b, shown, len);
-    free(text);
-}
-
 static void add_text(struct buf *b, const char *name, const char *text)
 {
     buf_addf(b, ", \"%s\": ", name);
@@ -88,7 +67,7 @@ static void add_time(struct buf *b, const char *name, int64_t wall_us)
  */
 bool event_task_sent(struct buf *out, const struct msg_new *n, int64_t now_us)
 {
-    char own[HOST_ORIGIN_SIZE];
+    char own[HOST_ORIGIN_SIZE], repr[MSG_REPR_SIZE];
     const char *origin = n->origin ? n->origin : host_origin(own);
     struct buf b;
     bool ok;
@@ -101,8 +80,8 @@ bool event_task_sent(struct buf *out, const struct msg_new *n, int64_t now_us)
     add_text(&b, "root_id", n->id);
     buf_addstr(&b, ", \"parent_id\": null");
     add_text(&b, "name", n->task);
-    add_repr(&b, "args", n->args, "[]");
-    add_repr(&b, "kwargs", n->kwargs, "{}");
+    add_text(&b, "args", msg_repr_args(n->args, repr));
+    add_text(&b, "kwargs", n->kwargs ? msg_repr_value(n->kwargs, repr) : "{}");
     buf_addstr(&b, ", \"retries\": 0");
     add_time(&b, "eta", n->eta_us);
     add_time(&b, "expires", n->expires_us);

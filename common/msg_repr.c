@@ -135,11 +135,19 @@ static const char *end(struct repr *r)
     return r->out;
 }
 
+/* JSON that is kept as text, read for once; NULL: v is none of that kind. */
+static cJSON *read_raw(const cJSON *v)
+{
+    return cJSON_IsRaw(v) ? cJSON_Parse(v->valuestring) : NULL;
+}
+
 const char *msg_repr_value(const cJSON *v, char out[MSG_REPR_SIZE])
 {
     struct repr r = {.out = out};
+    cJSON *read = read_raw(v);
 
-    add_value(&r, v);
+    add_value(&r, read ? read : v);
+    cJSON_Delete(read);
     return end(&r);
 }
 
@@ -147,12 +155,15 @@ const char *msg_repr_value(const cJSON *v, char out[MSG_REPR_SIZE])
 const char *msg_repr_args(const cJSON *args, char out[MSG_REPR_SIZE])
 {
     struct repr r = {.out = out};
+    cJSON *read = read_raw(args);
 
+    args = read ? read : args;
     add_text(&r, "(");
     if (args) {
         add_members(&r, args);
     }
     add_text(&r, args && args->child && !args->child->next ? ",)" : ")");
+    cJSON_Delete(read);
     return end(&r);
 }
 

@@ -22,10 +22,10 @@ enum await_end { AWAIT_DONE, AWAIT_TIMEOUT, AWAIT_INTERRUPTED };
 
 /*
  * Subscribes; call it before the task is sent. A result stored under this id by an earlier task is
- * remembered and not taken for the answer (except a SUCCESS, which stays). False and *e when
- * Redis cannot be reached. await_fini in any case.
+ * remembered and not taken for the answer (except a SUCCESS, which stays), unless stored_counts:
+ * the task was sent before. False and *e when Redis cannot be reached. await_fini in any case.
  */
-bool await_begin(struct await *w, const struct rds_addr *addr, const char *id,
+bool await_begin(struct await *w, const struct rds_addr *addr, const char *id, bool stored_counts,
                  struct err *e) MUST_CHECK;
 
 /*

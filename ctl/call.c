@@ -284,7 +284,7 @@ static int send_and_wait(const struct rds_addr *addr, const struct call *c)
     struct err e;
     int code;
 
-    if (!await_begin(&w, addr, c->id, &e)) {
+    if (!await_begin(&w, addr, c->id, false, &e)) {
         code = ctl_fail("call", CTL_UNAVAILABLE, "%s", e.text);
     } else {
         w.show_progress = isatty(STDERR_FILENO);

@@ -1,0 +1,195 @@
+#include <stdlib.h>
+#include <string.h>
+
+#include "common/nodes.h"
+#include "common/revocation.h"
+#include "common/text.h"
+#include "ctl/ctl.h"
+#include "ctl/interrupt.h"
+#include "ctl/table.h"
+
+const char CTL_REVOKE_HELP[] =
+    "Usage: aion2ctl revoke ID... [--terminate] [--signal NAME] [--timeout TIME] [--json]\n"
+    "\n"
+    "Tasks with these ids will not be run: when a worker comes to one, it ends as REVOKED.\n"
+    "The ids are noted in Redis for a day (the last 50,000), so that workers heed them that\n"
+    "are started later, and all workers are told now. Celery's workers only keep them in\n"
+    "memory. Which ones have heard it is printed.\n"
+    "\n"
+    "  --terminate     end it also when it runs already: the process that runs it is killed\n"
+    "  --signal NAME   with this signal (default SIGTERM)\n"
+    "  --timeout TIME  wait so long for the workers' answers (default 1s, at most 60s)\n"
+    "  --json          one JSON object: ids, and the answer of each node under its name\n"
+    "\n"
+    "Examples:\n"
+    "  aion2ctl revoke 6f1c2a9e-0d42-4c39-9a54-0a3f7a7f6f7c\n"
+    "  aion2ctl revoke $(cat ids) --terminate --signal SIGKILL\n"
+    "\n"
+    "Exit codes: 0 noted (with --terminate: and somebody answered), 1 a node answered with an\n"
+    "error, 64 wrong usage, 69 Redis not reachable, or with --terminate nobody answered.\n";
+
+struct options {
+    bool terminate, json;
+    const char *signal;
+    int64_t timeout_s;
+};
+
+const struct opt CTL_REVOKE_OPTS[] = {
+    {"terminate", OPT_FLAG, offsetof(struct options, terminate), 0, 0, NULL},
+    {"signal", OPT_TEXT, offsetof(struct options, signal), 0, 0,
+     "SIGTERM|SIGKILL|SIGINT|SIGQUIT|SIGHUP|SIGUSR1|SIGUSR2|SIGABRT"},
+    {"timeout", OPT_SPAN, offsetof(struct options, timeout_s), 1, 60, NULL},
+    {"json", OPT_FLAG, offsetof(struct options, json), 0, 0, NULL},
+    OPT_END,
+};
+
+struct revoking {
+    const struct options *o;
+    const char *const *ids;
+    int n;
+};
+
+static bool check_ids(const struct revoking *k)
+{
+    for (int i = 0; i < k->n; i++) {
+        size_t len = strlen(k->ids[i]);
+
+        if (len == 0 || len > REVOCATION_ID_MAX || !text_is_utf8(k->ids[i], len) ||
+            text_has_control(k->ids[i], len)) {
+            ctl_fail("revoke", CTL_USAGE, "\"%s\" cannot be the id of a task", k->ids[i]);
+            return false;
+        }
+    }
+    return true;
+}
+
+static cJSON *id_array(const struct revoking *k)
+{
+    cJSON *ids = cJSON_CreateArray();
+
+    for (int i = 0; i < k->n; i++) {
+        cJSON_AddItemToArray(ids, cJSON_CreateString(k->ids[i]));
+    }
+    return ids;
+}
+
+/* {"task_id": [...], "terminate": ..., "signal": ...}; the caller frees. */
+static char *arguments(const struct revoking *k)
+{
+    cJSON *obj = cJSON_CreateObject();
+    char *text;
+
+    cJSON_AddItemToObject(obj, "task_id", id_array(k));
+    cJSON_AddBoolToObject(obj, "terminate", k->o->terminate);
+    cJSON_AddStringToObject(obj, "signal", k->o->signal);
+    text = json_print(obj);
+    cJSON_Delete(obj);
+    return text;
+}
+
+static bool is_error(const cJSON *answer)
+{
+    return json_get_str(answer, "error") != NULL;
+}
+
+static void print_answers(const struct revoking *k, const cJSON *by_node)
+{
+    static const struct table_column COLUMNS[] = {{"Node", false, 12}, {"Answer", false, 20}};
+    const cJSON *answer;
+    struct table table;
+    struct term t;
+
+    term_init(&t, stdout);
+    table_init(&table, COLUMNS, ARRAY_LEN(COLUMNS));
+    term_print(&t, TERM_PLAIN, "%d task%s revoked\n", k->n, k->n == 1 ? "" : "s");
+    cJSON_ArrayForEach(answer, by_node)
+    {
+        const char *ok = json_get_str(answer, "ok");
+
+        table_add(&table, TERM_BOLD, answer->string);
+        table_add(&table, is_error(answer) ? TERM_RED : TERM_GREEN,
+                  is_error(answer) ? json_get_str(answer, "error")
+                  : ok             ? ok
+                                   : "(no text)");
+    }
+    table_print(&table, &t, 0);
+    table_fini(&table);
+}
+
+/* Prints what became of it; the exit code. */
+static int report(const struct revoking *k, struct nodes_answers *a)
+{
+    bool nobody = !a->by_node->child, failed = false;
+    const cJSON *answer;
+
+    cJSON_ArrayForEach(answer, a->by_node)
+    {
+        failed = failed || is_error(answer);
+    }
+    if (k->o->json) {
+        cJSON *doc = cJSON_CreateObject();
+
+        cJSON_AddItemToObject(doc, "revoked", id_array(k));
+        cJSON_AddItemToObject(doc, "nodes", a->by_node);
+        a->by_node = NULL;
+        ctl_print_json("revoke", doc);
+    } else {
+        print_answers(k, a->by_node);
+    }
+    if (nobody) {
+        ctl_fail("revoke", CTL_UNAVAILABLE, "noted in Redis, but no worker answered%s",
+                 k->o->terminate ? ": what runs goes on"
+                                 : "; those that are started later will heed it");
+        return k->o->terminate ? CTL_UNAVAILABLE : CTL_OK;
+    }
+    return failed ? CTL_FAILED : CTL_OK;
+}
+
+static int note_and_tell(redisContext *c, int db, const struct revoking *k)
+{
+    struct nodes_question q = {.db = db,
+                               .method = "revoke",
+                               .timeout_ms = k->o->timeout_s * 1000,
+                               .stop = interrupt_watch()};
+    struct nodes_answers a;
+    struct err e;
+    char *text = arguments(k);
+    int code;
+
+    q.arguments = text ? text : "{}";
+    if (!revocation_note(c, k->ids, k->n, &e)) {
+        free(text);
+        return ctl_fail_err("revoke", &e);
+    }
+    code = nodes_ask(c, &q, &a, &e) ? report(k, &a) : ctl_fail_err("revoke", &e);
+    nodes_answers_fini(&a);
+    free(text);
+    return code;
+}
+
+int ctl_revoke(const struct ctl_settings *s, int argc, char **argv)
+{
+    struct options o = {.signal = "SIGTERM", .timeout_s = 1};
+    int code, first = opt_parse("revoke", CTL_REVOKE_OPTS, argc, argv, &o);
+    struct revoking k = {.o = &o};
+    struct rds_addr addr;
+    redisContext *c;
+
+    if (first < 0) {
+        return CTL_USAGE;
+    }
+    k.ids = (const char *const *)(argv + first);
+    k.n = argc - first;
+    if (k.n == 0) {
+        return ctl_fail("revoke", CTL_USAGE, "name at least one task by its id");
+    }
+    if (!check_ids(&k)) {
+        return CTL_USAGE;
+    }
+    c = ctl_redis("revoke", s, &addr, &code);
+    if (c) {
+        code = note_and_tell(c, addr.db, &k);
+        redisFree(c);
+    }
+    return code;
+}
