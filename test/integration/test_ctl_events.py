@@ -110,8 +110,9 @@ def test_our_worker_tells_as_soon_as_somebody_listens(redis_server, spawn, ctl, 
     proc = follow("--type", "task-*", "--count", "4", "--for", "60s", "--json")
     task = ctl("call", "test.add", "--args", "[1, 2]").stdout.strip()
     events = [json.loads(line) for line in end(proc)[0].splitlines()]
-    assert [e["type"] for e in events if e["uuid"] == task][-1] == "task-succeeded"
-    assert len({e["type"] for e in events}) == 4
+    # A fast worker may be done before the sender has told that it sent the task.
+    assert sorted(e["type"] for e in events if e["uuid"] == task) == [
+        "task-received", "task-sent", "task-started", "task-succeeded"]
 
 
 # ------------------------------------------------------------------------------ what is shown
