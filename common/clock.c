@@ -28,20 +28,41 @@ int64_t clock_wall_us(void)
     return (int64_t)ts.tv_sec * 1000000 + ts.tv_nsec / 1000;
 }
 
+/* "2025-12-31T21:47:16", made once a second: log lines and results ask for it all the time. */
+static const char *second_text(int64_t second)
+{
+    static __thread int64_t known = INT64_MIN;
+    static __thread char text[CLOCK_ISO_SIZE];
+    time_t t = (time_t)second;
+    struct tm tm;
+
+    if (second != known) {
+        MUST(gmtime_r(&t, &tm));
+        snprintf(text, sizeof text, "%04d-%02d-%02dT%02d:%02d:%02d", tm.tm_year + 1900,
+                 tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec);
+        known = second;
+    }
+    return text;
+}
+
 const char *clock_iso(int64_t wall_us, const char *suffix, char buf[CLOCK_ISO_SIZE])
 {
     int64_t us = wall_us % 1000000;
-    time_t seconds;
-    struct tm tm;
+    const char *second;
+    size_t len;
 
     if (us < 0) {
         us += 1000000;
     }
-    seconds = (time_t)((wall_us - us) / 1000000);
-    MUST(gmtime_r(&seconds, &tm));
-    snprintf(buf, CLOCK_ISO_SIZE, "%04d-%02d-%02dT%02d:%02d:%02d.%06d%s", tm.tm_year + 1900,
-             tm.tm_mon + 1, tm.tm_mday, tm.tm_hour, tm.tm_min, tm.tm_sec, (int)us % 1000000,
-             suffix);
+    second = second_text((wall_us - us) / 1000000);
+    len = strlen(second);
+    memcpy(buf, second, len);
+    buf[len] = '.';
+    for (size_t i = len + 6; i > len; i--) {
+        buf[i] = (char)('0' + us % 10);
+        us /= 10;
+    }
+    snprintf(buf + len + 7, CLOCK_ISO_SIZE - len - 7, "%s", suffix);
     return buf;
 }
 

@@ -18,10 +18,17 @@ bool log_enabled(enum log_level level);
 
 void log_event(enum log_level level, const char *event, const char *fmt, ...) PRINTF_LIKE(3, 4);
 
-#define log_debug(...) log_event(LOG_DEBUG, __VA_ARGS__)
-#define log_info(...)  log_event(LOG_INFO, __VA_ARGS__)
-#define log_warn(...)  log_event(LOG_WARN, __VA_ARGS__)
-#define log_error(...) log_event(LOG_ERROR, __VA_ARGS__)
+/* The arguments are not evaluated when the level is off. */
+#define LOG_AT(level, ...)                                                                         \
+    do {                                                                                           \
+        if (log_enabled(level)) {                                                                  \
+            log_event(level, __VA_ARGS__);                                                         \
+        }                                                                                          \
+    } while (0)
+#define log_debug(...) LOG_AT(LOG_DEBUG, __VA_ARGS__)
+#define log_info(...)  LOG_AT(LOG_INFO, __VA_ARGS__)
+#define log_warn(...)  LOG_AT(LOG_WARN, __VA_ARGS__)
+#define log_error(...) LOG_AT(LOG_ERROR, __VA_ARGS__)
 
 /*
  * s as a quoted logfmt value: quotes, backslashes and control bytes escaped, clipped to 400 bytes.
