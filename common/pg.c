@@ -5,22 +5,28 @@
 
 enum err_class pg_sqlstate_class(const char *sqlstate)
 {
-    /* Prefixes; the first that fits decides. */
+    /* Prefixes; the first that fits decides. What is not here is permanent. */
     static const struct {
         const char *prefix;
         enum err_class cls;
     } CLASSES[] = {
+        {"08P01", ERR_PERMANENT}, /* protocol violation */
         {"08", ERR_RETRYABLE},    /* connection exception */
+        {"40002", ERR_PERMANENT}, /* a constraint, checked at commit */
         {"40", ERR_RETRYABLE},    /* serialization failure, deadlock */
         {"53", ERR_RETRYABLE},    /* disk full, out of memory, too many connections */
         {"55P03", ERR_RETRYABLE}, /* lock not available */
         {"55006", ERR_RETRYABLE}, /* object in use */
         {"57014", ERR_CANCELLED}, /* query cancelled, statement time-out */
-        {"57P", ERR_RETRYABLE},   /* shutdown, crash, cannot connect now */
+        {"57P04", ERR_PERMANENT}, /* the database was dropped */
+        {"57P", ERR_RETRYABLE},   /* shutdown, crash, cannot connect now, idle session */
+        {"58P", ERR_PERMANENT},   /* a file is missing or twice there */
         {"58", ERR_RETRYABLE},    /* system error: I/O */
         {"25006", ERR_RETRYABLE}, /* read-only transaction: a standby, before or after a failover */
         {"25P03", ERR_RETRYABLE}, /* idle in a transaction for too long: the machine had stopped */
+        {"25P04", ERR_RETRYABLE}, /* the transaction lasted too long */
         {"72", ERR_RETRYABLE},    /* snapshot too old */
+        {"HV00N", ERR_RETRYABLE}, /* a foreign server cannot be reached */
     };
 
     if (!sqlstate || !*sqlstate) {

@@ -35,8 +35,9 @@ PGresult *pg_next_result(PGconn *c) MUST_CHECK;
 int pg_next_copied(PGconn *c, char **bytes) MUST_CHECK;
 
 /*
- * Classes by SQLSTATE: 08, 40, 53, 55P03, 57P0x, XX000-less connection loss and no SQLSTATE at all
- * are retryable; 57014 is cancelled; everything else is permanent. Source: PostgreSQL, appendix A.
+ * The class of an SQLSTATE, by a table: what may pass by itself (connections, conflicts, space,
+ * shutdowns) and no SQLSTATE at all (libpq's own errors) are retryable, 57014 is cancelled,
+ * everything else is permanent. Source: PostgreSQL, appendix A.
  */
 enum err_class pg_sqlstate_class(const char *sqlstate);
 /* From a failed result (or, with r == NULL, from the connection). */

@@ -7,20 +7,37 @@
 #include "common/clock.h"
 #include "common/text.h"
 
-void rds_error_reply(const char *text, struct err *e)
+enum err_class rds_error_class(const char *text)
 {
-    /* Errors that pass by themselves; everything else repeats on a retry. */
-    static const char *const RETRYABLE[] = {"LOADING",  "READONLY",   "MASTERDOWN",
-                                            "TRYAGAIN", "BUSY ",      "OOM",
-                                            "MISCONF",  "NOREPLICAS", "UNBLOCKED"};
+    /* How the errors begin that pass by themselves; everything else repeats on a retry. */
+    static const char *const RETRYABLE[] = {
+        "LOADING",     /* it has just started */
+        "READONLY",    /* a replica, before or after a failover */
+        "MASTERDOWN",  /* a replica without its master */
+        "NOREPLICAS",  /* min-replicas-to-write */
+        "CLUSTERDOWN", /* and the next two: slots are on their way */
+        "TRYAGAIN",
+        "INPROG",  /* a failover */
+        "BUSY ",   /* a script takes long; BUSYGROUP and the like are others */
+        "OOM",     /* maxmemory */
+        "MISCONF", /* cannot save to disk */
+        "EXECABORT",
+        "UNBLOCKED",
+        "NOSCRIPT", /* forgotten; loaded again */
+        "ERR max number of clients",
+    };
 
     for (size_t i = 0; i < ARRAY_LEN(RETRYABLE); i++) {
         if (strncmp(text, RETRYABLE[i], strlen(RETRYABLE[i])) == 0) {
-            err_set(e, ERR_RETRYABLE, "RedisError", "Redis answered: %.300s", text);
-            return;
+            return ERR_RETRYABLE;
         }
     }
-    err_set(e, ERR_PERMANENT, "RedisError", "Redis answered: %.300s", text);
+    return ERR_PERMANENT;
+}
+
+void rds_error_reply(const char *text, struct err *e)
+{
+    err_set(e, rds_error_class(text), "RedisError", "Redis answered: %.300s", text);
 }
 
 static void connection_error(const redisContext *c, struct err *e)

@@ -100,7 +100,9 @@ bool rds_time_us(redisContext *c, int64_t *now_us, struct err *e) MUST_CHECK;
 bool rds_read_time(const redisReply *r, int64_t *now_us) MUST_CHECK;
 /* Whether a reply to ROLE says "master". */
 bool rds_read_is_master(const redisReply *r) MUST_CHECK;
-/* Classifies an error reply's text. */
+/* The class of an error reply, by a table of how it begins. */
+enum err_class rds_error_class(const char *text);
+/* The same as *e. */
 void rds_error_reply(const char *text, struct err *e);
 
 #endif

@@ -179,14 +179,19 @@ static void test_sqlstates_are_classed(void **state)
         enum err_class cls;
     } CASES[] = {
         {NULL, ERR_RETRYABLE},    {"", ERR_RETRYABLE},      {"08006", ERR_RETRYABLE},
-        {"40001", ERR_RETRYABLE}, {"40P01", ERR_RETRYABLE}, {"53100", ERR_RETRYABLE},
-        {"55P03", ERR_RETRYABLE}, {"57P01", ERR_RETRYABLE}, {"57014", ERR_CANCELLED},
-        {"23505", ERR_PERMANENT}, {"22P02", ERR_PERMANENT}, {"42P01", ERR_PERMANENT},
-        {"XX001", ERR_PERMANENT}, {"28P01", ERR_PERMANENT}, {"25P03", ERR_RETRYABLE},
+        {"08P01", ERR_PERMANENT}, {"40001", ERR_RETRYABLE}, {"40P01", ERR_RETRYABLE},
+        {"40002", ERR_PERMANENT}, {"53100", ERR_RETRYABLE}, {"53300", ERR_RETRYABLE},
+        {"55P03", ERR_RETRYABLE}, {"55000", ERR_PERMANENT}, {"57014", ERR_CANCELLED},
+        {"57P01", ERR_RETRYABLE}, {"57P03", ERR_RETRYABLE}, {"57P04", ERR_PERMANENT},
+        {"58030", ERR_RETRYABLE}, {"58P01", ERR_PERMANENT}, {"25006", ERR_RETRYABLE},
+        {"25P02", ERR_PERMANENT}, {"25P03", ERR_RETRYABLE}, {"22P02", ERR_PERMANENT},
+        {"23505", ERR_PERMANENT}, {"28P01", ERR_PERMANENT}, {"42P01", ERR_PERMANENT},
+        {"XX000", ERR_PERMANENT}, {"HV00N", ERR_RETRYABLE},
     };
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        print_message("%s\n", CASES[i].state ? CASES[i].state : "(none)");
         assert_int_equal(pg_sqlstate_class(CASES[i].state), CASES[i].cls);
     }
 }

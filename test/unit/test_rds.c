@@ -185,6 +185,10 @@ static void test_errors_are_classed(void **state)
         {"MASTERDOWN Link with MASTER is down", ERR_RETRYABLE},
         {"NOREPLICAS Not enough good replicas to write.", ERR_RETRYABLE},
         {"WRONGTYPE Operation against a key", ERR_PERMANENT},
+        {"ERR max number of clients reached", ERR_RETRYABLE},
+        {"ERR unknown command", ERR_PERMANENT},
+        {"CLUSTERDOWN The cluster is down", ERR_RETRYABLE},
+        {"NOAUTH Authentication required.", ERR_PERMANENT},
         {"BUSYGROUP Consumer Group name already exists", ERR_PERMANENT},
         {"NOPERM this user has no permissions to run the 'info' command", ERR_PERMANENT},
     };
