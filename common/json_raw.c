@@ -39,7 +39,7 @@ static bool skip_string(const char **at, const char *end)
         return false;
     }
     while (*at < end && **at != '"') {
-        if (**at == '\\' && ++*at == end) {
+        if ((unsigned char)**at < 0x20 || (**at == '\\' && ++*at == end)) {
             return false;
         }
         (*at)++;

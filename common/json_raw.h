@@ -6,8 +6,8 @@
 /*
  * Walks over JSON text without reading it into anything, for values that are only passed on: their
  * digits stay as they are, and so do NaN, Infinity and -Infinity, which Python writes and which
- * are no JSON. Strict otherwise (but for what is inside of strings: the text must be known to be
- * UTF-8 without control bytes in strings).
+ * are no JSON. Strict otherwise, but for escapes in strings; the caller sees to it that the text is
+ * UTF-8.
  */
 struct json_span {
     const char *at;

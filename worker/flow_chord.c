@@ -5,6 +5,7 @@
 #include "common/json_raw.h"
 #include "common/mem.h"
 #include "common/result.h"
+#include "common/text.h"
 #include "worker/flow_parts.h"
 
 /* ---- a part ---- */
@@ -89,11 +90,11 @@ static bool read_member(const char *text, struct ended *out)
     const char *at = text, *end = text + strlen(text);
     struct json_span version, id, state;
 
-    if (!json_raw_char(&at, end, '[') || !json_raw_value(&at, end, &version) ||
-        !json_raw_char(&at, end, ',') || !json_raw_value(&at, end, &id) ||
-        !json_raw_char(&at, end, ',') || !json_raw_value(&at, end, &state) ||
-        !json_raw_char(&at, end, ',') || !json_raw_value(&at, end, &out->result) ||
-        !json_raw_char(&at, end, ']')) {
+    if (!text_is_utf8(text, (size_t)(end - text)) || !json_raw_char(&at, end, '[') ||
+        !json_raw_value(&at, end, &version) || !json_raw_char(&at, end, ',') ||
+        !json_raw_value(&at, end, &id) || !json_raw_char(&at, end, ',') ||
+        !json_raw_value(&at, end, &state) || !json_raw_char(&at, end, ',') ||
+        !json_raw_value(&at, end, &out->result) || !json_raw_char(&at, end, ']')) {
         return false;
     }
     out->failed = span_is(&state, "\"FAILURE\"") || span_is(&state, "\"REVOKED\"");
