@@ -540,6 +540,7 @@ void broker_chord_part(struct broker_cmd *c, const struct broker_part *part)
     arg_i64(c, part->expires_s);
     arg_i64(c, BROKER_PARTS_MAX);
     arg_i64(c, BROKER_PART_BYTES_MAX);
+    arg(c, part->again ? "1" : "0");
 }
 
 bool broker_read_chord(const redisReply *r, struct broker_chord *out)

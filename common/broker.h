@@ -216,10 +216,11 @@ struct broker_part {
     const char *member;
     size_t len;
     int64_t expires_s;
+    bool again; /* it was added before, and asks only what there is now */
 };
 void broker_chord_part(struct broker_cmd *c, const struct broker_part *part);
 struct broker_chord {
-    bool ended;                /* its body was sent before; nothing was added */
+    bool ended;                /* it is over; nothing was added */
     int64_t parts;             /* that are there; -1: the key holds something else */
     const char *size;          /* .s and .t as they stand, NULL: not there; borrowed */
     const char *more;          /**/

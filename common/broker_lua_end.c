@@ -229,9 +229,10 @@ struct script BROKER_LUA_QUARANTINE = {
 };
 
 /*
- * A task that ran again may have another result: it counts once, with the last one.
+ * A task that ran again may have another result: it counts once, with the last one. Asked again, it
+ * was there before: when it is not there any more, somebody has ended the chord meanwhile.
  * KEYS .j, .s, .t of the group, the saved group, the mark of its end;
- * ARGV score, member, how a member of this task begins, expires, parts_max, bytes_max
+ * ARGV score, member, how a member of this task begins, expires, parts_max, bytes_max, again
  */
 struct script BROKER_LUA_CHORD_PART = {
     .name = "chord_part",
@@ -240,6 +241,9 @@ struct script BROKER_LUA_CHORD_PART = {
            "  return type(v) == 'string' and v\n"
            "end\n"
            "if redis.call('EXISTS', KEYS[5]) == 1 then return {-2, false, false, false} end\n"
+           "if ARGV[7] == '1' and type(redis.pcall('ZSCORE', KEYS[1], ARGV[2])) ~= 'string' then\n"
+           "  return {-2, false, false, false}\n"
+           "end\n"
            "local parts = redis.pcall('ZADD', KEYS[1], ARGV[1], ARGV[2])\n"
            "if type(parts) ~= 'number' then return {-1, false, false, false} end\n"
            "for _, m in ipairs(redis.call('ZRANGEBYSCORE', KEYS[1], ARGV[1], ARGV[1],\n"

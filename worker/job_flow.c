@@ -69,10 +69,10 @@ static void count_part(struct job *j, const struct settings *s, const struct flo
                                .score = p->score,
                                .member = p->member,
                                .len = strlen(p->member),
-                               .expires_s = s->result_expires_s};
+                               .expires_s = s->result_expires_s,
+                               .again = j->end.waits};
 
     job_begin_step(j, JOB_COUNTING);
-    j->end.waits = false;
     broker_chord_part(&j->cmd, &part);
 }
 
@@ -220,8 +220,11 @@ void job_counted(struct job *j, const struct settings *s, const redisReply *r, b
     count = count_of(&chord, members);
     if (!flow_is_counted(&count) && is_worth_waiting(j, somebody_waits)) {
         j->end.waits = true;
+        count_part(j, s, flow_part(j->end.flow));
+        free(members);
         return;
     }
+    j->end.waits = false;
     j->end.give_up_ms = 0;
     if (chord.too_large || (chord.members && !members)) {
         ok = flow_chord_failed(j->end.flow, &env, "the results of its parts are too large", &e);

@@ -44,3 +44,19 @@ def flaky(self):
 def batch(self):
     """Stands in for the batch: gives back what the beat sent."""
     return {"id": self.request.id, "slot": self.request.get("aion2_slot")}
+
+
+@app.task(name="test.sum")
+def total(numbers):
+    """The same as the task of that name in our worker, like the two below."""
+    return sum(numbers)
+
+
+@app.task(name="test.echo")
+def echo_as_ours(*args, **kwargs):
+    return {"args": list(args), "kwargs": kwargs}
+
+
+@app.task(name="test.fail")
+def fail_as_ours(*_):
+    raise ValueError("asked to fail")

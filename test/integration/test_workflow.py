@@ -1,6 +1,7 @@
 """Workflows of a real Celery client, carried by our worker: links, chains, groups, chords."""
 
 import json
+import random
 import re
 import time
 
@@ -10,6 +11,7 @@ from celery.exceptions import ChordError
 
 from harness import wait_for
 from jobs import Jobs, celery_client, worker_env
+from test_worker_mixed import stock_worker  # noqa: F401 - a fixture
 
 client = pytest.fixture(celery_client)
 
@@ -296,3 +298,81 @@ def test_a_failure_has_a_traceback(worker, client):
     with pytest.raises(ZeroDivisionError, match="by zero"):
         r.get(timeout=15)
     assert "task test.fail, attempt 1 of 4" in r.traceback
+
+
+# ---- while processes die ----
+
+
+def workflow_storm(spawn, redis_server, count, kills, width=8):
+    """Chords whose parts are chains, and after each a step more, while workers are killed."""
+    jobs, dice = Jobs(redis_server), random.Random(7)
+    app = next(celery_client(redis_server))
+    app.set_current()
+    env = worker_env(redis_server, WORKER_CONCURRENCY="3")
+    workers = [spawn("aion2-worker", env=env) for _ in range(3)]
+    workers[0].wait_log("worker.registered")
+    slow = app.signature("test.sleep", args=[0.02]).set(immutable=True)
+    add, total = app.signature("test.add"), app.signature("test.sum")
+    results = [chain(group(chain(slow.clone(), add.clone([i]).set(immutable=True))
+                           for i in range(width)), total, add.clone([n])).apply_async()
+               for n in range(count)]
+    tasks = count * (2 * width + 2)
+    for _ in range(kills):
+        progress = jobs.counter("done")
+        wait_for(lambda: jobs.counter("done") >= min(progress + 20, tasks), 30, "some progress")
+        victim = dice.choice(workers)
+        victim.kill()
+        victim.start()
+    want = sum(range(width))
+    assert [jobs.ended(r.id, 120)["result"] for r in results] == [want + n for n in range(count)]
+    jobs.quiet(30)
+    assert chord_keys(jobs) == []
+    # A second step for each part, a body, and what follows the body: each was sent once.
+    assert jobs.counter("sent") == count * (width + 2)
+    assert jobs.counter("done") == tasks
+    app.backend.result_consumer.cancel_for = lambda task_id: None
+    app.close()
+    return jobs
+
+
+def test_workflows_survive_killed_workers(spawn, redis_server):
+    jobs = workflow_storm(spawn, redis_server, count=20, kills=4)
+    assert jobs.counter("recovered") > 0  # otherwise nothing was tested
+
+
+@pytest.mark.soak
+def test_workflows_in_a_long_storm(spawn, redis_server):
+    assert workflow_storm(spawn, redis_server, count=300, kills=40).counter("recovered") > 0
+
+
+@pytest.mark.parametrize("point", ["chord.sent", "chord.answered", "finish.sent"])
+@pytest.mark.parametrize("nth", [1, 3])
+def test_a_crash_at_a_step_of_a_workflow(spawn, redis_server, client, add, total, jobs, point, nth):
+    """The body is sent once, wherever the worker that completed the chord ended."""
+    client.set_current()
+    first = spawn("aion2-worker", env=worker_env(redis_server, WORKER_CONCURRENCY="1",
+                                                 CRASH_AT=f"{point}:{nth}"))
+    r = chain(group(add(i, i) for i in range(3)), total(), add(1)).apply_async()
+    first.wait(30)
+    spawn("aion2-worker", env=worker_env(redis_server))
+    assert jobs.ended(r.id, 60)["result"] == 7
+    jobs.quiet(30)
+    assert jobs.counter("sent") == 2
+    assert chord_keys(jobs) == []
+
+
+# ---- together with a stock worker ----
+
+
+def test_a_stock_worker_shares_the_workflow(spawn, redis_server, client, add, total, jobs,
+                                            stock_worker):
+    """Parts run here and there; whoever ends the last one sends the body."""
+    client.set_current()
+    spawn("aion2-worker", env=worker_env(redis_server)).wait_log("worker.registered")
+    results = [chain(add(n, 0), group(add(i) for i in range(6)), total(), add(1)).apply_async()
+               for n in range(20)]
+    assert [r.get(timeout=60) for r in results] == [6 * n + 15 + 1 for n in range(20)]
+    wait_for(lambda: stock_worker.read_text().count("succeeded in") == 20 * 9 - jobs.counter("done"),
+             what="each task counted by who ran it")
+    assert 0 < jobs.counter("done") < 20 * 9
+    assert chord_keys(jobs) == []
