@@ -350,8 +350,8 @@ static void tell_waiting(const struct why_facts *f, struct why *w)
     say(w, f->beats == 0 ? "no beat is running" : "a beat is running and should send it now");
 }
 
-/* A pause that ended before any beat could write down what it skipped. */
-static bool tell_noted_pause(const struct why_facts *f, struct why *w)
+/* The note of a pause that ended before any beat could write down what it skipped; NULL: none. */
+static const cJSON *noted_pause(const struct why_facts *f, int64_t slot_s)
 {
     int64_t resumed_s = INT64_MAX;
     const cJSON *n;
@@ -365,17 +365,23 @@ static bool tell_noted_pause(const struct why_facts *f, struct why *w)
         }
         if (is_text(n, "what", "resume")) {
             resumed_s = at_s;
-        } else if (is_text(n, "what", "pause") && at_s <= w->slot_s) {
-            if (w->slot_s > resumed_s) {
-                return false;
-            }
-            w->verdict = WHY_SKIPPED;
-            say(w, " was skipped: ");
-            tell_paused(f, json_get_str(n, "by"), json_get_str(n, "reason"), at_s, w);
-            return true;
+        } else if (is_text(n, "what", "pause") && at_s <= slot_s) {
+            return slot_s <= resumed_s ? n : NULL;
         }
     }
-    return false;
+    return NULL;
+}
+
+static bool tell_noted_pause(const struct why_facts *f, struct why *w)
+{
+    const cJSON *n = noted_pause(f, w->slot_s);
+
+    if (n) {
+        w->verdict = WHY_SKIPPED;
+        say(w, " was skipped: ");
+        tell_paused(f, json_get_str(n, "by"), json_get_str(n, "reason"), number(n, "at", 0), w);
+    }
+    return n != NULL;
 }
 
 static int64_t oldest_slot(const struct why_facts *f)
@@ -409,7 +415,7 @@ static void tell_unknown(const struct why_facts *f, struct why *w)
     }
 }
 
-/* The ledger tells of slot_s: by itself, or in a run of slots that were skipped or missed. */
+/* The ledger or a note tells of slot_s: by itself, or in a run that was skipped or missed. */
 static bool is_told(const struct why_facts *f, int64_t slot_s)
 {
     const cJSON *e;
@@ -422,7 +428,7 @@ static bool is_told(const struct why_facts *f, int64_t slot_s)
             return true;
         }
     }
-    return false;
+    return noted_pause(f, slot_s) != NULL;
 }
 
 /*
