@@ -1,6 +1,7 @@
 #include "common/crash.h"
 
 #include <signal.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -32,4 +33,12 @@ void crash_here(const char *point)
         kill(getpid(), SIGKILL);
         pause();
     }
+}
+
+void crash_in_step(const char *step, const char *stage)
+{
+    char point[sizeof wanted];
+
+    snprintf(point, sizeof point, "%s.%s", step, stage);
+    crash_here(point);
 }

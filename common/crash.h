@@ -15,11 +15,20 @@ extern bool crash_armed;
 void crash_init(void);
 /* Ends the process when `point` is the one asked for. */
 void crash_here(const char *point);
+/* The same for the point "step.stage". */
+void crash_in_step(const char *step, const char *stage);
 
 #define CRASH_POINT(name)                                                                          \
     do {                                                                                           \
         if (crash_armed) {                                                                         \
             crash_here(name);                                                                      \
+        }                                                                                          \
+    } while (0)
+
+#define CRASH_IN_STEP(step, stage)                                                                 \
+    do {                                                                                           \
+        if (crash_armed) {                                                                         \
+            crash_in_step(step, stage);                                                            \
         }                                                                                          \
     } while (0)
 

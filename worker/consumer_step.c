@@ -1,7 +1,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "common/crash.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/consumer_parts.h"
@@ -232,7 +231,6 @@ static void send_merged(struct consumer *c)
     broker_merge(&all, cmds, m->n);
     rdsa_script(c->redis, &all, on_merged, m, 0);
     broker_merge_fini(&all);
-    CRASH_POINT("finish.sent");
 }
 
 void consumer_on_flush(UNUSED evutil_socket_t fd, UNUSED short what, void *consumer)

@@ -18,8 +18,9 @@ struct op {
     void *ctx;
     uint64_t number;
     int64_t deadline_ms;
-    struct script *load; /* part of setting up: the script that is being loaded */
-    bool ask_role;       /* part of setting up: only a master will do */
+    const struct script *script; /* of a step, NULL: another command */
+    struct script *load;         /* part of setting up: the script that is being loaded */
+    bool ask_role;               /* part of setting up: only a master will do */
     bool setup;
 };
 

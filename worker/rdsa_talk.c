@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/crash.h"
 #include "common/mem.h"
 #include "worker/loop.h"
 #include "worker/rdsa_parts.h"
@@ -44,6 +45,9 @@ static void on_reply(redisAsyncContext *ac, void *reply, void *privdata)
     const redisReply *r = reply;
 
     unlink_op(c, op);
+    if (op->script && r) {
+        CRASH_IN_STEP(op->script->name, "after");
+    }
     if (r && r->type == REDIS_REPLY_ERROR && (op->setup || !c->cf.errors_are_answers)) {
         if (c->ac == ac) {
             rdsa_drop(c, r->str);
@@ -132,6 +136,8 @@ void rdsa_script(struct rdsa *c, const struct broker_cmd *cmd, rdsa_fn fn, void 
     op->fn = fn;
     op->ctx = ctx;
     op->number = number;
+    op->script = cmd->script;
+    CRASH_IN_STEP(cmd->script->name, "before");
     send_op(c, op, cmd->n + 3, argv, lens);
 out:
     free(argv);
