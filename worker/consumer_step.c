@@ -271,9 +271,6 @@ static void send_step(struct consumer *c, struct job *j)
     }
     if (c->registered || j->state == JOB_ENDING) {
         rdsa_script(c->redis, &j->cmd, on_step, c, j->number);
-        if (j->state == JOB_COUNTING) {
-            CRASH_POINT("chord.sent");
-        }
     }
 }
 
@@ -292,7 +289,6 @@ void consumer_say_started(struct consumer *c, const struct job *j, int pid)
         broker_started(&cmd, &j->who, &h, doc, c->cf.settings->result_expires_s);
         rdsa_script(c->redis, &cmd, on_started, c, 0);
         broker_cmd_fini(&cmd);
-        CRASH_POINT("started.sent");
     }
     free(doc);
 }

@@ -18,12 +18,13 @@ from servers import Redis
 STEPS = {
     "register": [1], "heartbeat": [1, 2], "take": [1, 2, 3], "adopt": [1], "finish": [1, 2, 3],
     "postpone": [1, 2, 3], "due": [1, 2], "lost": [1], "quarantine": [1, 2],
+    "started": [1], "chord_part": [1, 2, 3],
 }
 # Steps that are part of stopping.
 STOP_STEPS = {"requeue": [1], "unregister": [1]}
 CHILD_POINTS = ["child.begin", "child.begin:2", "child.done", "child.done:2"]
 # Scripts that no worker runs.
-OTHER_SCRIPTS = {"letter_put_back", "letter_drop", "started", "single", "chord_part"}
+OTHER_SCRIPTS = {"letter_put_back", "letter_drop", "single"}
 # Nobody counts as dead before Redis has been up for this long.
 GRACE_S = 10
 
@@ -93,6 +94,7 @@ class Load:
         for n in range(4):
             self.send_append(f"plain {n}")
         self.send(("SUCCESS", 1), "test.fail", (), {"class": "retryable", "succeed_after": 1})
+        self.send(("SUCCESS", "slept"), "test.tracked", (0.01,))
         self.send(("FAILURE", "KeyError"), "test.fail", ("KeyError", "gone"))
         self.send(("FAILURE", "WorkerLostError"), "test.crash")
         soon = datetime.now(timezone.utc) + timedelta(seconds=0.7)
