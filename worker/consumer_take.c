@@ -2,7 +2,6 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
-#include "common/crash.h"
 #include "common/log.h"
 #include "worker/consumer_parts.h"
 #include "worker/loop.h"
@@ -85,7 +84,6 @@ static void on_taken(void *ctx, uint64_t number, const redisReply *r)
     }
     c->taking = 0;
     if (r) { /* otherwise, if it was taken, the heartbeat after the reconnect puts it back */
-        CRASH_POINT("take.answered");
         read_take(c, r);
     }
     if (c->stopping) {

@@ -12,6 +12,7 @@ from celery import chord
 from harness import REPO, wait_for
 from jobs import Finals, Jobs, celery_client, celery_message, worker_env
 from servers import Redis
+from test_beat import assert_each_once, beat_env, slots
 
 # Every step that a worker asks Redis for: it dies before Redis has heard of it, and when Redis has
 # done it. The number says at which visit; the first one where none is given.
@@ -22,6 +23,7 @@ STEPS = {
 }
 # Steps that are part of stopping.
 STOP_STEPS = {"requeue": [1], "unregister": [1]}
+BEAT_POINTS = ["claim.before", "claim.before:3", "claim.after", "claim.after:3"]
 CHILD_POINTS = ["child.begin", "child.begin:2", "child.done", "child.done:2"]
 # Scripts that no worker runs.
 OTHER_SCRIPTS = {"letter_put_back", "letter_drop", "single"}
@@ -129,8 +131,9 @@ class Load:
         for task_id in given_up:
             found[task_id] = self.ends[task_id]
         assert found == self.ends
+        wait_for(lambda: set(self.ends) <= set(finals.of), 5, "every document's publication")
         again = {i: statuses for i, statuses in finals.of.items() if len(statuses) != 1}
-        assert not again and set(self.ends) <= set(finals.of)
+        assert not again
         assert jobs.counter("done") == len(self.ends) + self.nameless == len(finals.of)
         assert len(jobs.dead()) == self.dead + len(given_up) and len(jobs.quarantine()) == self.unreadable
         # Every effect is there; where a process died between an effect and its record, again.
@@ -204,6 +207,17 @@ def test_child_that_dies_at(point, spawn, server, finals, load):
     load.check(finals, deaths=2, given_up=given_up)
 
 
+@pytest.mark.parametrize("point", BEAT_POINTS)
+def test_beat_that_dies_at(point, spawn, server):
+    beat = spawn("aion2-beat", env=beat_env(server, 1, TEST_TASKS="1", CRASH_AT=point))
+    assert beat.wait() == -signal.SIGKILL
+    sent = len(slots(server))
+    again = spawn("aion2-beat", env=beat_env(server, 1))
+    wait_for(lambda: len(slots(server)) >= sent + 2, what="slots after the restart")
+    assert again.stop() == 0
+    assert_each_once(server, stood_still_s=1)
+
+
 def names(folder_glob, pattern):
     return {name for path in REPO.glob(folder_glob)
             for name in re.findall(pattern, path.read_text(encoding="utf-8"))}
@@ -213,4 +227,4 @@ def test_every_point_is_tested():
     steps = names("common/*_lua*.c", r'\.name = "([^"]+)"') - OTHER_SCRIPTS
     assert steps == {*STEPS, *STOP_STEPS}
     others = names("*/*.c", r'CRASH_POINT\("([^"]+)"\)')
-    assert others == {point.split(":")[0] for point in CHILD_POINTS}
+    assert others == {point.split(":")[0] for point in CHILD_POINTS + BEAT_POINTS}
