@@ -125,7 +125,6 @@ static bool somebody_waits(const struct consumer *c, const struct job *me)
 
 static void on_counted(struct consumer *c, struct job *j, const redisReply *r)
 {
-    CRASH_POINT("chord.answered");
     job_counted(j, c->cf.settings, r, somebody_waits(c, j));
     if (j->state != JOB_COUNTING || !j->end.waits) {
         consumer_go_on(c, j);
