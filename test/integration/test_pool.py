@@ -303,6 +303,36 @@ def test_sighup_takes_a_program_that_was_replaced(start, jobs, tmp_path):
     assert jobs.ended(jobs.push("test.add", 1))["result"] == 1
 
 
+def test_a_program_that_vanishes_at_the_last_moment(start, jobs, tmp_path):
+    program = tmp_path / "worker"
+    shutil.copy(bin_dir() / "aion2-worker", program)
+    w = start(program=str(program))
+    task_id = jobs.push("test.sleep", 1)
+    child_that_runs(w, task_id)
+    w.signal(signal.SIGHUP)
+    w.wait_log("event=worker.stopping")
+    program.unlink()
+    w.wait_log("event=worker.not_reloaded")
+    assert jobs.document(task_id)["status"] == "SUCCESS"
+    assert jobs.ended(jobs.push("test.add", 1))["result"] == 1
+    assert w.stop() == 0
+
+
+def test_sighup_while_redis_is_away(spawn, make_redis):
+    server = make_redis(appendonly=True)
+    jobs = Jobs(server)
+    w = spawn("aion2-worker", env=worker_env(server, SHUTDOWN_GRACE="1"))
+    ids = [jobs.push("test.sleep", 3) for _ in range(3)]
+    child_that_runs(w, ids[0])
+    server.kill()
+    w.signal(signal.SIGHUP)
+    w.wait_log("event=worker.reloading", timeout=30)
+    server.start()
+    for task_id in ids:
+        assert jobs.ended(task_id, timeout=60)["status"] == "SUCCESS"
+    jobs.quiet()
+
+
 def test_sighup_again_and_again_loses_nothing(start, jobs, tmp_path):
     """Every task leaves a line in a file: none may be missing, none there twice."""
     trace = tmp_path / "trace"

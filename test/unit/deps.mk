@@ -24,6 +24,7 @@ TEST_DEPS_envelope := test/unit/wire_data.o
 TEST_DEPS_pidbox := test/unit/wire_data.o
 TEST_DEPS_turn  := worker/turn.o
 TEST_DEPS_pool := $(TEST_DEPS_job)
+TEST_DEPS_task := $(TEST_DEPS_job)
 TEST_DEPS_event_news := test/unit/wire_data.o $(TEST_DEPS_job)
 TEST_DEPS_ctl_opt := ctl/opt.o ctl/ctl.o ctl/term.o ctl/table.o
 TEST_DEPS_plan := scheduler/plan.o
