@@ -216,31 +216,36 @@ static void fill_outcome(struct pool_outcome *o, const struct child *c, const st
     o->value_len = o->ok ? h->len - around : 0;
 }
 
+/* It has answered, and goes on with what may take a while: nobody waits for that. */
+static void settle(struct child *c)
+{
+    c->state = STATE_SETTLING;
+    pool_take_back(c);
+    c->limit_kind = LIMIT_SETTLING;
+    loop_arm_ms(c->limit, TASK_AFTER_LIMIT_S * 1000);
+}
+
 static bool take_answer(struct child *c, const struct child_head *h, const char *frame)
 {
+    static struct pool_outcome outcome; /* large, so not cleared each time: log_tail stays empty */
     struct pool *p = c->pool;
-    struct pool_outcome *o;
     struct pool_job *j = c->jobs.first;
-    static struct pool_outcome outcome; /* large; log_tail stays empty */
 
     if (!j || j->number != h->job || j->seq != h->seq) {
         return false;
     }
-    o = &outcome;
-    fill_outcome(o, c, h, frame);
+    fill_outcome(&outcome, c, h, frame);
     free(pool_jobs_pop(&c->jobs));
     c->tasks++;
     c->proven = true;
     c->term_signal = 0;
     pool_note_run_us(p, h->run_us);
     if (c->state == STATE_WORKING && h->more) {
-        c->state = STATE_SETTLING;
-        c->limit_kind = LIMIT_SETTLING;
-        loop_arm_ms(c->limit, TASK_AFTER_LIMIT_S * 1000);
+        settle(c);
     } else {
         ready(c, h->run_us);
     }
-    p->cf.on_done(p->cf.ctx, h->job, o);
+    p->cf.on_done(p->cf.ctx, h->job, &outcome);
     return true;
 }
 
