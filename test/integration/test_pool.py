@@ -172,20 +172,28 @@ def test_a_running_task_is_terminated(start, jobs, control, name):
     jobs.quiet()
 
 
-def test_a_batch_that_is_terminated_leaves_nothing_behind(spawn, redis_server, pg, jobs, control):
-    """Its session goes with its process, and with that session the lock."""
+@pytest.mark.parametrize("how", ["SIGTERM", "SIGUSR1", "soft limit"])
+def test_a_batch_that_is_ended_leaves_nothing_behind(spawn, redis_server, pg, jobs, control, how):
+    """Killed, its session goes with the process; asked to stop, it tidies up itself."""
+    pg.query("INSERT INTO characters (server, name, stats_payload) VALUES ('Siel', 'x', '{}')")
     conn = pg.connect(autocommit=False)
-    conn.cursor().execute("LOCK TABLE ranking_state IN ACCESS EXCLUSIVE MODE")
+    conn.cursor().execute("LOCK TABLE ranking_state IN EXCLUSIVE MODE")
     w = spawn("aion2-worker", env=worker_env(redis_server, pg.url))
-    task_id = jobs.push(BATCH)
+    task_id = jobs.push(BATCH, timelimit=[None, 1] if how == "soft limit" else None)
     child_that_runs(w, task_id)
-    w.wait_log("event=batch.start")
-    control.revoke(task_id, terminate=True, reply=True, timeout=5)
-    assert jobs.ended(task_id)["result"]["exc_message"] == ["terminated"]
-    conn.close()
+    wait_for(lambda: pg.value("SELECT count(*) FROM pg_locks WHERE NOT granted") > 0,
+             what="the batch waiting to publish")
+    if how != "soft limit":
+        control.revoke(task_id, terminate=True, signal=how, reply=True, timeout=5)
+    ended = {"soft limit": "SoftTimeLimitExceeded"}.get(how, "TaskRevokedError")
+    assert jobs.ended(task_id)["result"]["exc_type"] == ended
+    assert ("event=child.died" in w.log()) == (how == "SIGTERM")
     wait_for(lambda: pg.value("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == 0,
              what="the lock of the batch")
-    assert jobs.ended(jobs.push(BATCH))["result"]["status"] == "no_data"
+    conn.close()
+    assert pg.value("SELECT count(*) FROM pg_inherits WHERE inhparent = 'ranking_entries'::regclass"
+                    ) == 0
+    assert jobs.ended(jobs.push(BATCH))["result"]["status"] == "success"
 
 
 def test_children_killed_at_random_lose_nothing(start, jobs):
