@@ -408,7 +408,7 @@ static cJSON *make_document(const redisReply *r, bool *balanced)
     return doc;
 }
 
-cJSON *audit_run(redisContext *c, struct err *e)
+cJSON *audit_run(redisContext *c, bool thorough, struct err *e)
 {
     struct boots b = {0};
     bool balanced = false;
@@ -420,7 +420,7 @@ cJSON *audit_run(redisContext *c, struct err *e)
         boots_fini(&b);
         cJSON_Delete(doc);
         doc = NULL;
-        r = find_boots(c, &b, e) ? ask(c, &b, look == 1, e) : NULL;
+        r = (look == 0 && !thorough) || find_boots(c, &b, e) ? ask(c, &b, look == 1, e) : NULL;
         if (!r) {
             break;
         }

@@ -18,11 +18,12 @@
  *    "held": {"total", "stranded", "mirrored", "mirror_missing", "unindexed"},
  *    "unacked": {"entries", "ours", "others"}, "foreign": {"held", "delayed", "dead",
  *    "quarantine"}, "redis_lost": n, "workers": [{"boot", "held", "alive"}, ...]}
- * difference is null while a database is older than the counter: nothing can be said then. ok:
- * every difference is 0, and nothing is held under a boot id that no worker is registered with.
- * NULL and *e when Redis fails.
+ * thorough: looks through all keys for what is held under boot ids that nobody knows; otherwise
+ * only when something does not add up. difference is null while a database is older than the
+ * counter: nothing can be said then. ok: every difference is 0, and nothing is held under a boot id
+ * that no worker is registered with. NULL and *e when Redis fails.
  */
-cJSON *audit_run(redisContext *c, struct err *e) MUST_CHECK;
+cJSON *audit_run(redisContext *c, bool thorough, struct err *e) MUST_CHECK;
 
 /* ---- the parts of it, for tests ---- */
 

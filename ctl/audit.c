@@ -179,7 +179,7 @@ static void print(const struct term *t, const cJSON *doc)
 static int audit_once(redisContext *c, const struct options *o, const struct term *t)
 {
     struct err e;
-    cJSON *doc = audit_run(c, &e);
+    cJSON *doc = audit_run(c, true, &e);
     int code;
 
     if (!doc) {

@@ -23,6 +23,14 @@
 bool status_ask_redis(cJSON *doc, const struct ctl_settings *s);
 
 /*
+ * The rest of what Redis knows of jobs: "schedules": {"stored", "paused": [...]}, and into
+ * "schedule" what a timetable of the batch's own says ("when", "paused"), "other_queues",
+ * "conservation": {"ok", "differences", "redis_lost"}. False and *e when Redis does not answer; a
+ * key of the wrong type only leaves its part out.
+ */
+bool status_ask_jobs(cJSON *doc, redisContext *c, const struct ctl_settings *s, struct err *e);
+
+/*
  * "postgresql": {"reachable", "version", "ready"} or {"reachable": false, "error"}, then "runs" and
  * "ranking". CTL_OK, CTL_UNAVAILABLE, or CTL_FAILED when the schema is not the one expected.
  */

@@ -1,6 +1,7 @@
 #include <string.h>
 
 #include "common/json.h"
+#include "common/text.h"
 #include "ctl/status.h"
 
 #define WORKERS_SHOWN 8
@@ -116,6 +117,35 @@ static int count_alive(const cJSON *beats)
     return n;
 }
 
+/* "every 10:00", or the timetable that was set for the batch. */
+static void print_when(const struct term *t, const cJSON *schedule)
+{
+    char text[TERM_NUMBER_SIZE];
+
+    if (json_has(schedule, "interval_s")) {
+        term_print(t, TERM_PLAIN, "every %s", term_duration(text, get(schedule, "interval_s", 0)));
+    } else {
+        term_text(t, TERM_PLAIN, 24, json_get_str(schedule, "when"));
+    }
+}
+
+static void print_paused(const struct term *t, const cJSON *schedules)
+{
+    const cJSON *one;
+
+    cJSON_ArrayForEach(one, json_get_arr(schedules, "paused"))
+    {
+        const char *reason = json_get_str(one, "reason");
+
+        term_print(t, TERM_PLAIN, "%*s", LABEL_WIDTH, "");
+        term_text(t, TERM_BOLD, 30, json_get_str(one, "name"));
+        term_print(t, TERM_YELLOW, " PAUSED");
+        term_print(t, TERM_PLAIN, "%s", *reason ? ": " : "");
+        term_text(t, TERM_PLAIN, 28, reason);
+        term_print(t, TERM_PLAIN, "\n");
+    }
+}
+
 static void print_schedule(const struct term *t, const cJSON *doc)
 {
     const cJSON *schedule = json_get_obj(doc, "schedule"), *beats = json_get_arr(doc, "beats");
@@ -136,7 +166,7 @@ static void print_schedule(const struct term *t, const cJSON *doc)
         term_print(t, TERM_RED, "NONE");
     }
     term_print(t, TERM_PLAIN, "\n%*s", LABEL_WIDTH, "");
-    term_print(t, TERM_PLAIN, "every %s", term_duration(text, get(schedule, "interval_s", 0)));
+    print_when(t, schedule);
     term_print(t, TERM_PLAIN, "   last slot ");
     if (last_s < 0) {
         term_print(t, TERM_YELLOW, "none");
@@ -146,6 +176,7 @@ static void print_schedule(const struct term *t, const cJSON *doc)
     }
     term_print(t, TERM_PLAIN, "   next slot in %s\n",
                term_duration(text, get(schedule, "next_in_s", 0)));
+    print_paused(t, json_get_obj(doc, "schedules"));
 }
 
 /* Which lists hold something. */
@@ -191,6 +222,56 @@ static void print_queue(const struct term *t, const cJSON *doc)
     term_print(t, TERM_PLAIN, "%*s", LABEL_WIDTH, "");
     count(t, "quarantine ", get(queue, "quarantine", 0), TERM_YELLOW);
     count(t, "   dead ", get(queue, "dead", 0), TERM_RED);
+    term_print(t, TERM_PLAIN, "\n");
+}
+
+/* Other queues, as far as they fit on a line. */
+static void print_other_queues(const struct term *t, const cJSON *doc)
+{
+    char names[TERM_TEXT_SIZE] = "", number[TERM_NUMBER_SIZE];
+    const cJSON *queue;
+    size_t n = 0;
+
+    cJSON_ArrayForEach(queue, json_get_arr(doc, "other_queues"))
+    {
+        if (n < sizeof names - 1) {
+            int len =
+                snprintf(names + n, sizeof names - n, "%s%.60s %s", n ? "   " : "also ",
+                         json_get_str(queue, "name"), term_number(number, get(queue, "ready", 0)));
+
+            n += len > 0 ? (size_t)len : 0;
+        }
+    }
+    if (n > 0) {
+        text_make_utf8(names); /* it may have been cut within a character */
+        term_print(t, TERM_PLAIN, "%*s", LABEL_WIDTH, "");
+        term_text(t, TERM_PLAIN, TERM_COLUMNS - LABEL_WIDTH, names);
+        term_print(t, TERM_PLAIN, "\n");
+    }
+}
+
+/* Whether every message is accounted for. */
+static void print_conservation(const struct term *t, const cJSON *doc)
+{
+    const cJSON *conservation = json_get_obj(doc, "conservation"), *one;
+    int64_t lost = get(conservation, "redis_lost", 0);
+    bool ok = json_get_bool(conservation, "ok", true);
+
+    if (!conservation) {
+        return;
+    }
+    label(t, "Messages");
+    term_print(t, ok ? TERM_GREEN : TERM_RED, "%s",
+               ok ? "all accounted for" : "NOT ALL ACCOUNTED FOR");
+    cJSON_ArrayForEach(one, json_get_obj(conservation, "differences"))
+    {
+        if (cJSON_IsNumber(one) && one->valuedouble != 0) {
+            term_print(t, TERM_RED, "  %s %+.0f", one->string, one->valuedouble);
+        }
+    }
+    if (lost > 0) {
+        term_print(t, TERM_YELLOW, "   Redis forgot %" PRId64 " steps", lost);
+    }
     term_print(t, TERM_PLAIN, "\n");
 }
 
@@ -383,6 +464,8 @@ void status_print(const cJSON *doc, const struct term *t)
     print_ranking(t, doc);
     print_schedule(t, doc);
     print_queue(t, doc);
+    print_other_queues(t, doc);
+    print_conservation(t, doc);
     print_counters(t, doc);
     print_workers(t, doc);
     print_runs(t, doc);

@@ -322,6 +322,7 @@ static bool ask_everything(struct view *v, struct err *e)
     }
     if (ok) {
         add_schedule(v);
+        ok = status_ask_jobs(v->doc, c, v->settings, e);
     }
     freeReplyObject(v->workers);
     if (c) {
@@ -332,7 +333,8 @@ static bool ask_everything(struct view *v, struct err *e)
 
 bool status_ask_redis(cJSON *doc, const struct ctl_settings *s)
 {
-    static const char *const MINE[] = {"workers", "beats", "schedule", "queue", "counters"};
+    static const char *const MINE[] = {"workers",  "beats",     "schedule",     "queue",
+                                       "counters", "schedules", "other_queues", "conservation"};
     struct view v = {.doc = doc, .settings = s, .interval_s = s->batch_interval_s};
     cJSON *redis = cJSON_AddObjectToObject(doc, "redis");
     cJSON *schedule = cJSON_AddObjectToObject(doc, "schedule");

@@ -1,5 +1,6 @@
 """aion2ctl call: the message is one that Celery workers take; waiting survives what may happen."""
 
+import base64
 import json
 import os
 import pty
@@ -378,3 +379,61 @@ def read_all(fd, seen):
         if not data:
             return
         seen.append(data.decode())
+
+
+# ------------------------------------------------------------------- queue, priority, times, event
+
+
+@pytest.mark.parametrize("priority, suffix", [(0, ""), (2, ""), (4, "\x06\x163"), (9, "\x06\x169")])
+def test_queue_and_priority(call, redis_server, priority, suffix):
+    assert call("t", "--queue", "fast", "--priority", priority).returncode == 0
+    (message,) = sent(redis_server, "fast" + suffix)
+    assert message["properties"]["priority"] == priority
+    assert message["properties"]["delivery_info"] == {"exchange": "", "routing_key": "fast"}
+
+
+def test_eta_and_expiry(call, redis_server):
+    assert call("t", "--eta", "2030-01-02T03:04:05+09:00", "--expires", "2h").returncode == 0
+    now = redis_server.client().time()[0]
+    (message,) = sent(redis_server)
+    headers = message["headers"]
+    assert headers["eta"].startswith("2030-01-01T18:04:05") and headers["eta"].endswith("+00:00")
+    expires = time.mktime(time.strptime(headers["expires"][:19], "%Y-%m-%dT%H:%M:%S"))
+    assert 7140 <= expires - time.timezone - now <= 7260
+    assert abs(headers["aion2_sent_at"] - now) < 60
+
+
+def test_spans_of_time(call, redis_server):
+    assert call("t", "--countdown", "15m").returncode == 0
+    (message,) = sent(redis_server)
+    eta = time.mktime(time.strptime(message["headers"]["eta"][:19], "%Y-%m-%dT%H:%M:%S"))
+    assert 840 <= eta - time.timezone - redis_server.client().time()[0] <= 960
+
+
+def test_an_expired_task_is_revoked_by_a_celery_worker(call, redis_server, celery_worker):
+    done = call("lab.echo", "--expires", "0", "--wait", "30")
+    assert done.returncode == 1 and "TaskRevokedError" in done.stderr
+
+
+def test_monitors_are_told(call, redis_server):
+    sub = redis_server.client().pubsub()
+    sub.subscribe("/0.celeryev/task.sent")
+    sub.get_message(timeout=5)
+    task = call("lab.x", "--args", '[1, "a"]', "--kwargs", '{"b": null}', "--queue", "q").stdout
+    message = json.loads(wait_for(lambda: sub.get_message(timeout=1), what="the event")["data"])
+    event = json.loads(base64.b64decode(message["body"]))
+    assert event["type"] == "task-sent" and event["uuid"] == task.strip()
+    assert event["name"] == "lab.x" and event["queue"] == event["routing_key"] == "q"
+    assert event["args"] == "(1, 'a')" and event["kwargs"] == "{'b': None}"
+    assert event["hostname"].startswith("gen") and "@" in event["hostname"]
+
+
+@pytest.mark.parametrize("args", [("--eta", "tomorrow"), ("--eta", "1960-01-01T00:00:00"),
+                                  ("--eta", "2030-01-01T00:00:00", "--countdown", "1"),
+                                  ("--priority", "10"), ("--priority", "-1"), ("--queue", ""),
+                                  ("--queue", "x" * 201), ("--queue", "a\nb"),
+                                  ("--expires", "-1"), ("--expires", "soon")])
+def test_wrong_times_and_queues(call, redis_server, args):
+    done = call("t", *args)
+    assert done.returncode == 64 and args[0] in done.stderr and done.stdout == ""
+    assert redis_server.client().keys("*") == []

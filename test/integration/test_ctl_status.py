@@ -356,3 +356,60 @@ def test_wrong_words(ctl):
     helped = ctl("status", "--help")
     assert helped.returncode == 0
     assert "Examples:" in helped.stdout and "Exit codes:" in helped.stdout
+
+
+# ------------------------------------------------------------------- schedules, queues, conservation
+
+
+def test_conservation_is_shown(redis_server, ctl, status):
+    r = redis_server.client()
+    assert status()["conservation"]["ok"] and "all accounted for" in ctl("status").stdout
+    r.sadd("aion2:workers", "b")
+    r.hset("aion2:held:b", mapping={"1": "celery\n{}", "2:tag": "celery\n{}"})
+    r.hset("aion2:counters", mapping={"taken": 12, "done": 10, "redis_lost": 4})
+    doc = status()
+    assert doc["conservation"] == {"ok": True, "redis_lost": 4, "differences": {
+        "holds": 0, "delayed": 0, "dead": 0, "quarantine": 0}}
+    assert "Redis forgot 4 steps" in ctl("status").stdout
+    r.hincrby("aion2:counters", "taken", 3)
+    assert status()["conservation"]["differences"]["holds"] == 3
+    text = ctl("status").stdout
+    assert "NOT ALL ACCOUNTED FOR" in text and "holds +3" in text
+    assert max(map(width, text.splitlines())) <= 80
+
+
+def test_other_queues_are_shown(redis_server, ctl, status):
+    r = redis_server.client()
+    r.sadd("aion2:workers", "b")
+    r.set("aion2:worker:b", json.dumps({"name": "w", "queues": ["celery", "fast", "slow"]}))
+    r.lpush("fast", "1", "2")
+    assert status()["other_queues"] == [{"name": "fast", "ready": 2}, {"name": "slow", "ready": 0}]
+    assert "also fast 2   slow 0" in ctl("status").stdout
+
+
+def test_a_paused_schedule_and_a_timetable(redis_server, ctl, status):
+    assert status()["schedules"] == {"stored": 0, "paused": []}
+    redis_server.client().hset("aion2:schedules", "batch", '{"cron": "30 3 * * *"}')
+    now = now_s(redis_server)
+    redis_server.client().hset("aion2:beat:last", "batch", now - 40 * 3600)
+    doc = status()
+    assert doc["schedule"]["when"] == "cron 30 3 * * * UTC" and not doc["schedule"]["late"]
+    assert doc["schedule"]["next_slot"] % 86400 == 12600 and "interval_s" not in doc["schedule"]
+    redis_server.client().hset("aion2:beat:last", "batch", now - 100 * 3600)
+    assert status()["schedule"]["late"] is True and "LATE" in ctl("status").stdout
+    assert ctl("schedule", "pause", "batch", "--reason", "moving").returncode == 0
+    doc = status()
+    assert doc["schedules"]["paused"][0]["reason"] == "moving" and not doc["schedule"]["late"]
+    assert "batch PAUSED: moving" in ctl("status").stdout
+
+
+def test_broken_definitions_hide_nothing(redis_server, status):
+    r = redis_server.client()
+    r.hset("aion2:schedules", mapping={"a": "{", "b": '{"paused": 7}', b"\xff": '{"paused": {}}',
+                                       "batch": "[]", "c": '{"paused": {"reason": 7}}'})
+    doc = status()
+    assert doc["schedules"]["stored"] == 5
+    assert [p["name"] for p in doc["schedules"]["paused"]] == ["c"]
+    r.delete("aion2:schedules")
+    r.set("aion2:schedules", "x")
+    assert "schedules" not in status() and status()["conservation"]["ok"]
