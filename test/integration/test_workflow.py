@@ -345,7 +345,7 @@ def test_workflows_in_a_long_storm(spawn, redis_server):
     assert workflow_storm(spawn, redis_server, count=300, kills=40).counter("recovered") > 0
 
 
-@pytest.mark.parametrize("point", ["chord.sent", "chord.answered", "finish.sent"])
+@pytest.mark.parametrize("point", ["chord_part.before", "chord_part.after", "finish.before"])
 @pytest.mark.parametrize("nth", [1, 3])
 def test_a_crash_at_a_step_of_a_workflow(spawn, redis_server, client, add, total, jobs, point, nth):
     """The body is sent once, wherever the worker that completed the chord ended."""
