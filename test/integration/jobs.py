@@ -7,7 +7,7 @@ import uuid
 
 from celery import Celery
 
-from harness import wait_for
+from harness import run_program, wait_for
 
 # A port on which nobody listens: for workers whose tasks need no database.
 NO_DATABASE = "postgresql://127.0.0.1:1/nowhere"
@@ -184,6 +184,12 @@ class Jobs:
             "the queue to be worked off",
         )
         assert self.differences() == {}, self.counters()
+
+    def audit(self):
+        """What aion2ctl counts; every difference must be 0."""
+        done = run_program("aion2ctl", "audit", "--json", env={"REDIS_URL": self.server.url})
+        assert done.returncode == 0, done.stdout + done.stderr
+        return json.loads(done.stdout)
 
     def running(self):
         """Ids of tasks that run, as the heartbeats tell."""

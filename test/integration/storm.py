@@ -9,6 +9,7 @@ import random
 import re
 import signal
 import time
+import uuid
 
 import redis
 
@@ -31,9 +32,10 @@ KINDS = {
     "retry": lambda n: (("test.fail", (), {"class": "retryable", "succeed_after": 1}),
                         ("SUCCESS", 1)),
     "dead": lambda n: (("test.fail", ("KeyError", "gone"), {}), ("FAILURE", "KeyError")),
+    "chain": lambda n: (("test.add", (n, 3), {}), ("SUCCESS", n + 3)),
     "later": lambda n: (("test.add", (n, 2), {}), ("SUCCESS", n + 2)),
 }
-WEIGHTS = {"add": 30, "sleep": 50, "retry": 8, "dead": 4, "later": 8}
+WEIGHTS = {"add": 30, "sleep": 45, "retry": 8, "dead": 4, "later": 8, "chain": 5}
 
 
 class Load:
@@ -44,6 +46,7 @@ class Load:
         self.client = connect()
         self.dice = random.Random(seed)
         self.expected = {}
+        self.followers = {}  # of a chain's first task
         self.unreadable = 0
 
     def _send(self, name, text, deadline_s=60):
@@ -67,17 +70,26 @@ class Load:
             return
         (kind,) = self.dice.choices(list(WEIGHTS), WEIGHTS.values())
         (task, args, kwargs), ends = KINDS[kind](n)
-        headers = {}
+        headers, follower = {}, None
+        if kind == "chain":
+            follower = str(uuid.uuid4())
+            step = {"task": "test.add", "args": [1], "kwargs": {}, "subtask_type": None,
+                    "options": {"task_id": follower}, "immutable": False}
+            headers["embed"] = {"chain": [step]}
         if kind == "later":
             due = time.gmtime(time.time() + self.dice.choice([1, 2, 3]))
             headers["eta"] = time.strftime("%Y-%m-%dT%H:%M:%S+00:00", due)
         task_id, text = celery_message(task, args, kwargs, **headers)
         self.expected[task_id] = ends
+        if follower:
+            self.followers[task_id] = follower
+            self.expected[follower] = ("SUCCESS", n + 4)
         self._send(task_id, text)
 
     def survivors(self):
-        """Ids that Redis still knows to have been sent."""
+        """Ids that Redis still knows to have been sent, and what follows them."""
         known = {text.decode() for text in self.client.smembers(SENT)}
+        known |= {self.followers[task_id] for task_id in known & self.followers.keys()}
         return [task_id for task_id in self.expected if task_id in known]
 
 

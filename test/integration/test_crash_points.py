@@ -127,6 +127,7 @@ class Load:
         jobs = self.jobs
         wait_for(self.ended, 30, "the end of every task")
         jobs.quiet()
+        jobs.audit()
         found = {i: outcome(jobs.document(i)) for i in self.ends}
         for task_id in given_up:
             found[task_id] = self.ends[task_id]

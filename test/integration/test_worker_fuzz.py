@@ -73,6 +73,7 @@ def run_round(jobs, worker, mutator):
     assert [d and d["result"] for d in documents] == [n * GOOD_EVERY + 7 for n in range(len(good))]
     assert jobs.balance() == 0, jobs.counters()
     assert jobs.counter("taken") - taken >= len(texts)
+    jobs.audit()
     assert jobs.redis.smembers("aion2:workers") == boots
 
 
