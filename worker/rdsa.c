@@ -23,6 +23,30 @@
 #define LOOKUP_NAME_MS     1000  /* then where it was before has to do, if that is known */
 #define LOOKUP_SENTINEL_MS 4000
 
+static void on_located(void *ctx, const struct rds_place *place, const struct err *e);
+
+/* ---- following the master ---- */
+
+void rdsa_look_again(struct rdsa *c)
+{
+    if (c->lookup || !c->ac) {
+        c->look_again = true; /* what is under way may have asked one that does not know yet */
+    } else {
+        c->lookup = lookup_start(c->cf.base, c->cf.addr, on_located, c);
+    }
+}
+
+/* Looks once more, if that was asked for while it could not be done. */
+static void catch_up(struct rdsa *c)
+{
+    bool wanted = c->look_again;
+
+    c->look_again = false;
+    if (wanted) {
+        rdsa_look_again(c);
+    }
+}
+
 /* ---- down and up ---- */
 
 /* Full jitter on the upper half, so that a fleet does not come back in one instant. */
@@ -110,6 +134,7 @@ void rdsa_come_up(struct rdsa *c)
     c->up_since_ms = clock_mono_ms();
     loop_arm_ms(c->ping, RDSA_PING_MS);
     call_followers(c);
+    catch_up(c);
     c->cf.on_up(c->cf.ctx);
 }
 
@@ -176,7 +201,7 @@ static void connect_without_lookup(struct rdsa *c, const char *why)
     }
 }
 
-/* Connected, but perhaps to what is no longer the master. */
+/* Still connected, but perhaps to what is no longer the master. */
 static void leave_if_moved(struct rdsa *c, const struct rds_place *now)
 {
     if (now && c->cf.addr->master[0] && !same_place(now, &c->at)) {
@@ -192,6 +217,7 @@ static void on_located(void *ctx, const struct rds_place *place, const struct er
     c->lookup = NULL;
     if (c->ac) {
         leave_if_moved(c, place);
+        catch_up(c);
         return;
     }
     if (!place) {
@@ -216,13 +242,6 @@ static void look_up(struct rdsa *c)
     }
     c->connecting_until_ms = clock_mono_ms() + ms;
     loop_arm_ms(c->deadline, ms);
-}
-
-void rdsa_look_again(struct rdsa *c)
-{
-    if (c->ac && !c->lookup) {
-        c->lookup = lookup_start(c->cf.base, c->cf.addr, on_located, c);
-    }
 }
 
 static void try_connect(struct rdsa *c)

@@ -33,6 +33,7 @@ struct rdsa {
     struct event *again;
     struct event *ping;       /* to say something when nobody else does */
     struct lookup *lookup;    /* on its way, NULL: none */
+    bool look_again;          /* and then another one */
     struct rds_place at;      /* where it is or was, host "": not known, or a Unix socket */
     struct rdsa_watch *watch; /* of the Sentinels, NULL without */
     struct rdsa *followers;   /* those that connect to where this one is */
