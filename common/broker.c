@@ -263,9 +263,8 @@ void broker_take(struct broker_cmd *c, const struct broker *b, const struct brok
     args_quarantine(c);
 }
 
-#define TAKE_HEAD                                                                                  \
-    4 /* code, now, oversized, copies; then tag, list, message, recoveries of each                 \
-       */
+/* A reply of take: code, now, oversized, copies; then tag, list, message, recoveries of each. */
+#define TAKE_HEAD 4
 #define TAKE_EACH 4
 
 enum broker_take_result broker_read_take(const redisReply *r, struct broker_batch *out)

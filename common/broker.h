@@ -179,7 +179,8 @@ enum broker_ended broker_read_ended(const redisReply *r, int i);
 
 /*
  * Ends a hold; the message comes back later: in due_ms from now, or at due_ms of unix time. doc (a
- * RETRY document) may be NULL. Replies 1, or 0 when the hold was gone (nothing happens then).
+ * RETRY document) may be NULL. Replies {1, ms until something is due}, or 0 when the hold was gone
+ * (nothing happens then).
  */
 struct broker_later {
     const char *bytes;

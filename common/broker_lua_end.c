@@ -180,7 +180,8 @@ struct script BROKER_LUA_POSTPONE = {
     "count(KEYS[2], ARGV[7], 1)\n"
     "count(KEYS[3], 'ended', 1)\n"
     "if ARGV[8] ~= '' then store(KEYS[8], ARGV[9], ARGV[8]) end\n"
-    "return 1\n",
+    "local first = redis.call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')\n"
+    "return {1, math.max(0, math.min(tonumber(first[2]) - now_ms(), 2000000000))}\n",
 };
 
 /* KEYS held, counters, boot, unacked, unacked_index; ARGV tag */

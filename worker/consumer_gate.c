@@ -1,7 +1,6 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/crash.h"
 #include "common/log.h"
 #include "worker/consumer_parts.h"
 #include "worker/loop.h"

@@ -8,6 +8,7 @@
 #include "worker/loop.h"
 
 #define DUE_EVERY_MS 1000 /* at the latest; earlier when something is due earlier */
+#define DUE_AGAIN_MS 1500 /* when no heartbeat comes in between: that looks, too */
 #define HEARD_MAX_MS (23 * 3600 * INT64_C(1000))
 
 bool reply_is_number(const redisReply *r, size_t i)
@@ -134,14 +135,19 @@ void consumer_abandon(struct consumer *c)
     start_registration(c);
 }
 
+void consumer_note_due(struct consumer *c, int64_t next_ms)
+{
+    if (next_ms >= 0 && next_ms < DUE_EVERY_MS) {
+        loop_arm_ms(c->due_timer, next_ms + 1);
+    }
+}
+
 static void on_moved(struct consumer *c, int64_t moved, int64_t next_ms)
 {
     if (moved > 0) {
         log_info("delayed.due", "messages=%" PRId64, moved);
     }
-    if (next_ms >= 0 && next_ms < DUE_EVERY_MS) {
-        loop_arm_ms(c->due_timer, next_ms + 1);
-    }
+    consumer_note_due(c, next_ms);
 }
 
 /* What a heartbeat has done beside renewing. */
@@ -273,7 +279,7 @@ static void on_due_timer(UNUSED evutil_socket_t fd, UNUSED short what, void *arg
     struct consumer *c = arg;
     struct broker_cmd cmd;
 
-    loop_arm_ms(c->due_timer, DUE_EVERY_MS);
+    loop_arm_ms(c->due_timer, DUE_AGAIN_MS);
     if (!c->registered || c->leaving) {
         return;
     }

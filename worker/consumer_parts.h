@@ -106,6 +106,8 @@ void consumer_free_timers(struct consumer *c);
 void consumer_abandon(struct consumer *c);
 void consumer_on_redis_up(void *consumer);
 void consumer_on_redis_down(void *consumer);
+/* Something is due in so many ms; -1: nothing is. */
+void consumer_note_due(struct consumer *c, int64_t next_ms);
 /* Parts of an array reply. */
 bool reply_is_number(const redisReply *r, size_t i);
 int64_t reply_number(const redisReply *r, size_t i);

@@ -1,6 +1,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/broker_lua.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/consumer_parts.h"
@@ -179,6 +180,9 @@ static void on_step(void *ctx, uint64_t number, const redisReply *r)
         on_counted(c, j, r);
         break;
     case JOB_ENDING:
+        if (j->cmd.script == &BROKER_LUA_POSTPONE && reply_is_number(r, 1)) {
+            consumer_note_due(c, reply_number(r, 1));
+        }
         on_ended(c, j, broker_read_ended(r, 0));
         break;
     case JOB_TAKEN:
