@@ -1,10 +1,12 @@
 """Redis through Sentinels: everybody finds the master, and finds the next one after a failover."""
 
 import json
+import re
 import socket
 import threading
 import time
 import uuid
+from pathlib import Path
 
 import pytest
 import redis
@@ -13,6 +15,8 @@ import harness
 from harness import wait_for
 from jobs import Jobs, slots_of, worker_env
 from sentinel import SentinelLab
+
+DOCS = Path(__file__).resolve().parents[2] / "docs" / "operations.md"
 
 
 @pytest.fixture
@@ -223,17 +227,27 @@ def test_what_is_no_master_is_left(spawn, make_lab):
     false.socket.close()
 
 
-def test_passwords_of_both_kinds(spawn, make_lab):
+def test_passwords_and_users_of_both_kinds(spawn, make_lab):
+    """A user of the Sentinels with the rights that operations.md lists."""
+    rights = re.search(r"user watcher on >password ([^`]+)`", DOCS.read_text(encoding="utf-8")).group(1)
     lab = make_lab(replicas=1, sentinels=1,
                    options={"requirepass": "s3cret", "masterauth": "s3cret"},
-                   sentinel_options=("requirepass w4tch", "sentinel auth-pass main s3cret"))
-    url = lab.url.replace("//", "//:s3cret@") + "?sentinel_password=w4tch"
-    w = spawn("aion2-worker", env=worker_env(lab, REDIS_URL=url))
-    w.wait_log("worker.registered")
-    assert Jobs(lab).ended(Jobs(lab).push("test.add", 7))["result"] == 7
-    wrong = spawn("aion2-worker", env=worker_env(lab, REDIS_URL=url.replace("w4tch", "other")))
+                   sentinel_options=("requirepass w4tch", "sentinel auth-pass main s3cret",
+                                     f"user watcher on >l00k {rights}"))
+    secret = lab.url.replace("//", "//:s3cret@")
+    urls = [secret + "?sentinel_password=w4tch",
+            secret + "?sentinel_username=watcher&sentinel_password=l00k"]
+    for n, url in enumerate(urls):
+        w = spawn("aion2-worker", env=worker_env(lab, REDIS_URL=url))
+        w.wait_log("worker.registered")
+        assert Jobs(lab).ended(Jobs(lab).push("test.add", n))["result"] == n
+        assert "role=sentinel" not in w.log(), "a Sentinel refused something"
+        assert "s3cret" not in w.log() and w.stop() == 0
+        done = harness.run_program("aion2ctl", "doctor", "--json", env={
+            "REDIS_URL": url, "DATABASE_URL": "postgresql://127.0.0.1:1/x"})
+        assert "1 of 1 answer and see a quorum" in done.stdout
+    wrong = spawn("aion2-worker", env=worker_env(lab, REDIS_URL=urls[0].replace("w4tch", "other")))
     wrong.wait_log("WRONGPASS")
-    assert "s3cret" not in wrong.log() + w.log()
 
 
 def test_nobody_to_ask_is_said(lab_url="redis+sentinel://127.0.0.1:1,127.0.0.1:2/main/0"):
