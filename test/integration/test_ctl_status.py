@@ -391,7 +391,7 @@ def test_a_paused_schedule_and_a_timetable(redis_server, ctl, status):
     assert status()["schedules"] == {"stored": 0, "paused": []}
     redis_server.client().hset("aion2:schedules", "batch", '{"cron": "30 3 * * *"}')
     now = now_s(redis_server)
-    redis_server.client().hset("aion2:beat:last", "batch", now - 40 * 3600)
+    redis_server.client().hset("aion2:beat:last", "batch", now - 20 * 3600)
     doc = status()
     assert doc["schedule"]["when"] == "cron 30 3 * * * UTC" and not doc["schedule"]["late"]
     assert doc["schedule"]["next_slot"] % 86400 == 12600 and "interval_s" not in doc["schedule"]
