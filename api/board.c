@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/item.h"
 #include "api/negotiate.h"
 #include "api/route.h"
 #include "common/clock.h"
@@ -35,69 +36,48 @@ bool board_is_default_server(const char *name)
 
 /* ---- rendering ---- */
 
-/* Bytes of an item beside its texts: literals and 5 numbers of up to 20 digits. */
-#define ITEM_FIXED_MAX 240
-
-static char *put(char *p, const char *s, size_t len)
+/* When the next ranking is expected: the multiple of the interval that follows this one. */
+static int64_t next_expected_us(const struct request *rq, const struct image *img)
 {
-    memcpy(p, s, len);
-    return p + len;
-}
-#define PUT(p, literal) put(p, "" literal, sizeof(literal) - 1)
+    int64_t interval_us = rq->loop->settings->batch_interval_s * 1000000;
 
-static char *put_u64(char *p, uint64_t v)
-{
-    char digits[20];
-    size_t n = sizeof digits;
-
-    do {
-        digits[--n] = (char)('0' + v % 10);
-        v /= 10;
-    } while (v);
-    return put(p, digits + n, sizeof digits - n);
+    return (img->head->generated_us / interval_us + 1) * interval_us;
 }
 
-static char *put_i64(char *p, int64_t v)
+void board_add_snapshot(struct buf *b, const struct request *rq, const struct image *img)
 {
-    if (v < 0) {
-        *p++ = '-';
-        return put_u64(p, (uint64_t)0 - (uint64_t)v);
-    }
-    return put_u64(p, (uint64_t)v);
-}
+    char made[CLOCK_ISO_SIZE], next[CLOCK_ISO_SIZE];
 
-static void add_item(struct buf *b, const struct image *img, const struct image_row *r,
-                     uint32_t rank)
-{
-    const struct image_name *server = &img->servers[r->server], *cls = &img->classes[r->cls];
-    char *p;
-
-    if (!buf_reserve(b, ITEM_FIXED_MAX + r->name_len + server->text_len + cls->text_len)) {
+    if (!img) {
+        buf_addstr(b, ",\"snapshot\":null");
         return;
     }
-    p = b->data + b->len;
-    p = PUT(p, "{\"rank\":");
-    p = put_u64(p, rank);
-    p = PUT(p, ",\"name\":\"");
-    p = put(p, img->text + r->name_off, r->name_len);
-    p = PUT(p, "\",\"server\":\"");
-    p = put(p, img->text + server->text_off, server->text_len);
-    p = PUT(p, "\",\"class\":\"");
-    p = put(p, img->text + cls->text_off, cls->text_len);
-    p = PUT(p, "\",\"level\":");
-    p = put_i64(p, r->level);
-    p = PUT(p, ",\"power\":");
-    p = r->power == IMAGE_POWER_NONE ? PUT(p, "null") : put_i64(p, r->power);
-    p = PUT(p, ",\"power_score\":");
-    p = put_i64(p, r->power_score);
-    p = PUT(p, ",\"power_rank\":\"");
-    p = put(p, r->tier, sizeof r->tier);
-    p = r->flags & IMAGE_STALE ? PUT(p, "\",\"stale\":true}") : PUT(p, "\"}");
-    b->len = (size_t)(p - b->data);
+    buf_addf(b,
+             ",\"snapshot\":{\"id\":%" PRId64 ",\"generated_at\":\"%s\",\"stale\":%s,"
+             "\"next_expected_at\":\"%s\"}",
+             img->head->run_id, clock_iso(img->head->generated_us, "Z", made),
+             loop_is_stale(rq->loop) ? "true" : "false",
+             clock_iso(next_expected_us(rq, img), "Z", next));
 }
 
-void board_add_tail(struct buf *b, const struct board_query *q, int64_t returned, int64_t total,
-                    const struct image *img, bool stale)
+/* The next page of a walk; null at its end. */
+static void add_next_cursor(struct buf *b, const struct board_query *q, int64_t total,
+                            const struct image *img)
+{
+    struct cursor c = {.board = cursor_board(q->server, q->cls)};
+    char text[CURSOR_SIZE];
+
+    if (!img || q->first + q->count >= total) {
+        buf_addstr(b, ",\"next_cursor\":null");
+        return;
+    }
+    c.run_id = img->head->run_id;
+    c.next = (uint32_t)(q->first + q->count);
+    buf_addf(b, ",\"next_cursor\":\"%s\"", cursor_print(&c, text));
+}
+
+void board_add_tail(struct buf *b, const struct request *rq, const struct board_query *q,
+                    int64_t returned, int64_t total, const struct image *img)
 {
     char iso[CLOCK_ISO_SIZE];
 
@@ -112,35 +92,32 @@ void board_add_tail(struct buf *b, const struct board_query *q, int64_t returned
                  q->page, q->page_size, total, (total + q->page_size - 1) / q->page_size, iso,
                  img ? "true" : "false");
     }
-    if (img) {
-        buf_addf(b, ",\"snapshot\":{\"id\":%" PRId64 ",\"generated_at\":\"%s\",\"stale\":%s}}",
-                 img->head->run_id, iso, stale ? "true" : "false");
-    } else {
-        buf_addstr(b, ",\"snapshot\":null}");
+    board_add_snapshot(b, rq, img);
+    if (!q->top) {
+        add_next_cursor(b, q, total, img);
     }
+    buf_addch(b, '}');
 }
 
-/* board -2 is a server without entries. */
-#define BOARD_NONE (-2)
-
-static struct body *render(const struct request *rq, const struct board_query *q, int board,
-                           bool stale)
+static struct body *render(const struct request *rq, const struct board_query *q,
+                           const struct image *img, struct image_board board)
 {
-    const struct image *img = rq->loop->image;
-    int64_t total = board == BOARD_NONE ? 0 : image_board_total(img, board);
-    int64_t end = q->first + q->count < total ? q->first + q->count : total;
+    struct image_list list = image_list_of(img, board);
+    int64_t end = q->first + q->count < list.count ? q->first + q->count : list.count;
     struct buf *b = &rq->loop->scratch;
     struct body *body = NULL;
 
     buf_reset(b);
     buf_addstr(b, "{\"items\":[");
     for (int64_t i = q->first; i < end; i++) {
+        struct item it = item_at(img, board, &list, (uint32_t)i);
+
         if (i > q->first) {
             buf_addch(b, ',');
         }
-        add_item(b, img, image_board_row(img, board, (uint32_t)i), (uint32_t)i + 1);
+        item_add_json(b, &it);
     }
-    board_add_tail(b, q, end > q->first ? end - q->first : 0, total, img, stale);
+    board_add_tail(b, rq, q, end > q->first ? end - q->first : 0, list.count, img);
     if (!b->failed) {
         body = body_new(b->data, b->len, rq->gzip);
     }
@@ -152,9 +129,15 @@ static struct body *render(const struct request *rq, const struct board_query *q
 
 /* ---- answering ---- */
 
-static void send_board(const struct request *rq, struct body *body, bool stale)
+static unsigned form_of(const struct request *rq)
 {
-    const struct image_header *head = rq->loop->image->head;
+    return (rq->gzip ? FORM_GZIP : 0) | (loop_is_stale(rq->loop) ? FORM_STALE : 0);
+}
+
+static void send_from(const struct request *rq, const struct image *img, struct body *body)
+{
+    const struct image_header *head = img->head;
+    bool stale = loop_is_stale(rq->loop);
     int64_t now_us = clock_wall_us();
     char etag[80];
     struct reply r = {.status = 200, .etag = etag, .age_s = -1};
@@ -170,49 +153,86 @@ static void send_board(const struct request *rq, struct body *body, bool stale)
     reply_body(rq, &r, body);
 }
 
-static unsigned form_of(const struct request *rq, bool stale)
+void board_send(const struct request *rq, struct body *body, bool cache)
 {
-    return (rq->gzip ? FORM_GZIP : 0) | (stale ? FORM_STALE : 0);
+    if (cache) {
+        cache_put(rq->loop->cache, evhttp_request_get_uri(rq->http), form_of(rq), body);
+    }
+    send_from(rq, rq->loop->image, body);
+}
+
+void board_send_buf(const struct request *rq, struct buf *b, bool cache)
+{
+    struct body *body = b->failed ? NULL : body_new(b->data, b->len, rq->gzip);
+
+    buf_fini(b);
+    if (!body) {
+        reply_unavailable(rq, "The service is out of memory.");
+        return;
+    }
+    board_send(rq, body, cache);
+    body_unref(body);
 }
 
 bool board_answer_cached(const struct request *rq)
 {
-    bool stale = loop_is_stale(rq->loop);
     const char *target = evhttp_request_get_uri(rq->http);
     enum evhttp_cmd_type method = evhttp_request_get_command(rq->http);
     struct body *body = NULL;
 
     if (rq->loop->image && (method == EVHTTP_REQ_GET || method == EVHTTP_REQ_HEAD)) {
-        body = cache_get(rq->loop->cache, target, form_of(rq, stale));
+        body = cache_get(rq->loop->cache, target, form_of(rq));
     }
     if (body) {
-        send_board(rq, body, stale);
+        send_from(rq, rq->loop->image, body);
     }
     return body != NULL;
 }
 
-static void answer_from_image(const struct request *rq, const struct board_query *q, int board)
+static void answer_board(const struct request *rq, const struct board_query *q,
+                         struct image_board board)
 {
-    bool stale = loop_is_stale(rq->loop);
-    struct body *body = render(rq, q, board, stale);
+    struct body *body = render(rq, q, rq->loop->image, board);
 
     if (!body) {
         reply_unavailable(rq, "The service is out of memory.");
         return;
     }
-    if (board != BOARD_NONE) {
-        cache_put(rq->loop->cache, evhttp_request_get_uri(rq->http), form_of(rq, stale), body);
-    }
-    send_board(rq, body, stale);
+    board_send(rq, body, board.server != IMAGE_NONE);
     body_unref(body);
 }
 
-/* ---- a server without entries ---- */
+/* ---- which board ---- */
 
 struct unknown_server {
     struct request *rq; /* owned */
     struct board_query q;
+    board_fn fn;
 };
+
+/* The class of q; false: answered, there is none of that name. */
+static bool find_class(const struct request *rq, const struct board_query *q,
+                       struct image_board *board)
+{
+    board->cls = IMAGE_ANY;
+    if (*q->cls) {
+        board->cls = image_find_class(rq->loop->image, q->cls, strlen(q->cls));
+    }
+    if (*q->cls && board->cls < 0) {
+        reply_problem(rq, 404, "class", "There is no such class on the board.");
+        return false;
+    }
+    return true;
+}
+
+static void go_on(const struct request *rq, const struct board_query *q, int server, board_fn fn)
+{
+    struct image_board board = {.server = server};
+
+    if (find_class(rq, q, &board)) {
+        fn(rq, q, board);
+    }
+}
 
 static void on_server_checked(void *arg, const PGresult *r, const struct err *e)
 {
@@ -227,71 +247,190 @@ static void on_server_checked(void *arg, const PGresult *r, const struct err *e)
         reply_unavailable(u->rq, "The ranking is not loaded yet.");
     } else {
         /* The image may have changed meanwhile and know the server now. */
-        int board = image_find_server(u->rq->loop->image, u->q.server, strlen(u->q.server));
+        int server = image_find_server(u->rq->loop->image, u->q.server, strlen(u->q.server));
 
-        answer_from_image(u->rq, &u->q, board < 0 ? BOARD_NONE : board);
+        go_on(u->rq, &u->q, server < 0 ? IMAGE_NONE : server, u->fn);
     }
     free(u->rq);
     free(u);
 }
 
-static void check_server(const struct request *rq, const struct board_query *q)
+static void check_server(const struct request *rq, const struct board_query *q, board_fn fn)
 {
     struct unknown_server *u = mem_alloc(sizeof *u);
     const char *value = q->server;
     struct err e;
 
-    *u = (struct unknown_server){request_keep(rq), *q};
+    *u = (struct unknown_server){request_keep(rq), *q, fn};
     if (!pgpool_query(rq->loop->pg, "SELECT EXISTS (SELECT 1 FROM characters WHERE server = $1)", 1,
                       &value, on_server_checked, u, &e)) {
         on_server_checked(u, NULL, &e);
     }
 }
 
-/* ---- the two addresses ---- */
-
-static void answer(const struct request *rq, const struct board_query *q)
+void board_resolve(const struct request *rq, const struct board_query *q, board_fn fn)
 {
     const struct image *img = rq->loop->image;
-    int board = IMAGE_BOARD_ALL;
+    int server = IMAGE_ANY;
 
-    if (!img) {
-        live_answer(rq, q);
-        return;
-    }
     if (*q->server) {
-        board = image_find_server(img, q->server, strlen(q->server));
-        if (board < 0 && !board_is_default_server(q->server)) {
-            check_server(rq, q);
+        server = image_find_server(img, q->server, strlen(q->server));
+        if (server < 0 && !board_is_default_server(q->server)) {
+            check_server(rq, q, fn);
             return;
         }
-        board = board < 0 ? BOARD_NONE : board;
+        server = server < 0 ? IMAGE_NONE : server;
     }
-    answer_from_image(rq, q, board);
+    go_on(rq, q, server, fn);
 }
 
-/* "all" is the name of the board over every server. */
-static void set_server(struct board_query *q, const struct query_value *v)
+void board_set_server(struct board_query *q, const struct query_value *v)
 {
     if (v->given && strcmp(v->text, "all") != 0) {
         memcpy(q->server, v->text, v->len + 1);
     }
 }
 
+void board_set_class(struct board_query *q, const struct query_value *v)
+{
+    if (v->given) {
+        memcpy(q->cls, v->text, v->len + 1);
+    }
+}
+
+/* ---- a walk over one generation ---- */
+
+static void refuse_cursor(const struct request *rq, const char *why)
+{
+    reply_problem(rq, 400, "cursor", why);
+}
+
+/* The generation of the cursor is not there any more. */
+static void answer_gone(const struct request *rq, const struct board_query *q)
+{
+    struct buf latest;
+
+    buf_init(&latest, 4 * KIB);
+    buf_addstr(&latest, "/api/ranking?cursor=" CURSOR_START);
+    buf_addf(&latest, "&page_size=%" PRId64, q->page_size);
+    if (*q->server) {
+        buf_addstr(&latest, "&server=");
+        query_encode(&latest, q->server);
+    }
+    if (*q->cls) {
+        buf_addstr(&latest, "&class=");
+        query_encode(&latest, q->cls);
+    }
+    reply_gone(rq, latest.failed ? "/api/ranking" : latest.data,
+               "The ranking that this cursor walks over is gone; start again at the latest one.");
+    buf_fini(&latest);
+}
+
+/* A page of an older generation; servers and classes are looked up in that one. */
+static void answer_older(const struct request *rq, const struct board_query *q, struct image *older)
+{
+    struct image_board board = {IMAGE_ANY, IMAGE_ANY};
+    struct body *body;
+
+    if (*q->server) {
+        board.server = image_find_server(older, q->server, strlen(q->server));
+        board.server = board.server < 0 ? IMAGE_NONE : board.server;
+    }
+    if (*q->cls) {
+        board.cls = image_find_class(older, q->cls, strlen(q->cls));
+        board.cls = board.cls < 0 ? IMAGE_NONE : board.cls;
+    }
+    body = render(rq, q, older, board);
+    if (body) {
+        send_from(rq, older, body);
+        body_unref(body);
+    } else {
+        reply_unavailable(rq, "The service is out of memory.");
+    }
+    image_unref(older);
+}
+
+static void set_place(struct board_query *q, const struct cursor *c)
+{
+    q->first = c->next;
+    q->page = q->first / q->page_size + 1;
+}
+
+/* True: the walk goes on over the loop's image, at q->first. */
+static bool begin_walk(const struct request *rq, struct board_query *q, const char *text)
+{
+    struct image *img = rq->loop->image, *older;
+    struct cursor c;
+
+    if (strcmp(text, CURSOR_START) == 0) {
+        q->page = 1;
+        atomic_store_explicit(&img->walked, true, memory_order_relaxed);
+        return true;
+    }
+    if (!cursor_parse(text, &c)) {
+        refuse_cursor(rq, "A cursor is \"start\" or next_cursor of an earlier answer, unchanged.");
+        return false;
+    }
+    if (c.board != cursor_board(q->server, q->cls)) {
+        refuse_cursor(rq, "This cursor walks over another board; keep server and class the same.");
+        return false;
+    }
+    set_place(q, &c);
+    if (c.run_id == img->head->run_id) {
+        atomic_store_explicit(&img->walked, true, memory_order_relaxed);
+        return true;
+    }
+    older = loader_older(rq->loop->loader, c.run_id);
+    if (older) {
+        answer_older(rq, q, older);
+    } else {
+        answer_gone(rq, q);
+    }
+    return false;
+}
+
+/* ---- the two addresses ---- */
+
+static void answer(const struct request *rq, const struct board_query *q)
+{
+    if (rq->loop->image) {
+        board_resolve(rq, q, answer_board);
+    } else {
+        live_answer(rq, q);
+    }
+}
+
 void handle_top(const struct request *rq, const struct query_value *values)
 {
-    struct board_query q = {.top = true, .count = values[1].number};
+    struct board_query q = {.top = true, .count = values[2].number};
 
-    set_server(&q, &values[0]);
+    board_set_server(&q, &values[0]);
+    board_set_class(&q, &values[1]);
     answer(rq, &q);
 }
 
 void handle_page(const struct request *rq, const struct query_value *values)
 {
-    struct board_query q = {.top = false, .page = values[1].number};
+    struct board_query q = {.top = false, .page = values[2].number};
 
-    set_server(&q, &values[0]);
-    q.page_size = q.count = values[2].number;
+    board_set_server(&q, &values[0]);
+    board_set_class(&q, &values[1]);
+    q.page_size = q.count = values[3].number;
     q.first = (q.page - 1) * q.page_size;
+    if (values[4].given) {
+        if (values[2].given) {
+            refuse_cursor(rq, "Either page or cursor, not both.");
+            return;
+        }
+        q.walk = true;
+        q.first = 0;
+        if (!rq->loop->image) {
+            reply_unavailable(rq, "There is no ranking to walk over yet.");
+            return;
+        }
+        if (!begin_walk(rq, &q, values[4].text)) {
+            return;
+        }
+    }
     answer(rq, &q);
 }

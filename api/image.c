@@ -52,6 +52,22 @@ static bool section_fits(uint64_t size, uint64_t off, uint64_t count, uint64_t i
            count <= (size - off) / item_bytes;
 }
 
+static bool sections_fit(const struct image_header *h, size_t bytes)
+{
+    for (int o = 0; o < IMAGE_ORDERS; o++) {
+        if (!section_fits(bytes, h->orders_off[o], h->entries, sizeof(uint32_t))) {
+            return false;
+        }
+    }
+    return section_fits(bytes, h->rows_off, h->entries, sizeof(struct image_row)) &&
+           section_fits(bytes, h->slots_off, h->slots, sizeof(uint32_t)) &&
+           section_fits(bytes, h->text_off, h->text_len, 1) &&
+           section_fits(bytes, h->servers_off, h->servers, sizeof(struct image_name)) &&
+           section_fits(bytes, h->classes_off, h->classes, sizeof(struct image_name)) &&
+           section_fits(bytes, h->groups_off, h->groups, sizeof(struct image_group)) &&
+           section_fits(bytes, h->stats_off, (uint64_t)h->servers + 1, sizeof(struct image_stats));
+}
+
 static bool check_header(const struct image_header *h, size_t bytes, struct err *e)
 {
     if (memcmp(h->magic, IMAGE_MAGIC, sizeof h->magic) != 0 || h->version != IMAGE_VERSION) {
@@ -61,19 +77,11 @@ static bool check_header(const struct image_header *h, size_t bytes, struct err 
         return refuse(e, "its size is not the one it was written with");
     }
     if (h->entries > IMAGE_ENTRIES_MAX || h->servers > IMAGE_NAMES_MAX ||
-        h->classes > IMAGE_NAMES_MAX || h->slots <= h->entries ||
+        h->classes > IMAGE_NAMES_MAX || h->groups > h->entries || h->slots <= h->entries ||
         (h->slots & (h->slots - 1)) != 0) {
         return refuse(e, "counts out of range");
     }
-    if (!section_fits(bytes, h->rows_off, h->entries, sizeof(struct image_row)) ||
-        !section_fits(bytes, h->order_off, h->entries, sizeof(uint32_t)) ||
-        !section_fits(bytes, h->slots_off, h->slots, sizeof(uint32_t)) ||
-        !section_fits(bytes, h->text_off, h->text_len, 1) ||
-        !section_fits(bytes, h->servers_off, h->servers, sizeof(struct image_name)) ||
-        !section_fits(bytes, h->classes_off, h->classes, sizeof(struct image_name))) {
-        return refuse(e, "a section lies outside");
-    }
-    return true;
+    return sections_fit(h, bytes) || refuse(e, "a section lies outside");
 }
 
 /* The text lies within its section and can be put between two quotes of a JSON document. */
@@ -93,42 +101,93 @@ static bool text_ok(const struct image *img, uint64_t off, uint64_t len)
     return true;
 }
 
-/* Servers and classes, and that the parts of `order` lie one behind the other. */
-static bool check_names(const struct image *img, struct err *e)
+/* The part begins where the last one ended. */
+static bool part_follows(const struct image_part *part, uint64_t *start)
+{
+    bool ok = part->start == *start;
+
+    *start += part->count;
+    return ok;
+}
+
+/* Servers and classes, and that the parts of their orders lie one behind the other. */
+static bool check_names(const struct image *img, const struct image_name *names, uint32_t count,
+                        struct err *e)
 {
     uint64_t start = 0;
 
-    for (uint32_t i = 0; i < img->head->servers; i++) {
-        const struct image_name *s = &img->servers[i];
+    for (uint32_t i = 0; i < count; i++) {
+        if (!part_follows(&names[i].part, &start) ||
+            !text_ok(img, names[i].text_off, names[i].text_len)) {
+            return refuse(e, "a server or class is broken");
+        }
+    }
+    return start == img->head->entries || refuse(e, "its servers or classes do not hold every row");
+}
 
-        if (s->order_start != start || !text_ok(img, s->text_off, s->text_len)) {
-            return refuse(e, "a server is broken");
+static bool check_groups(const struct image *img, struct err *e)
+{
+    uint64_t start = 0;
+
+    for (uint32_t i = 0; i < img->head->groups; i++) {
+        const struct image_group *g = &img->groups[i];
+
+        if (!part_follows(&g->part, &start) || g->server >= img->head->servers ||
+            g->cls >= img->head->classes ||
+            (i > 0 &&
+             (g->server < g[-1].server || (g->server == g[-1].server && g->cls <= g[-1].cls)))) {
+            return refuse(e, "a group is broken");
         }
-        start += s->count;
     }
-    for (uint32_t i = 0; i < img->head->classes; i++) {
-        if (!text_ok(img, img->classes[i].text_off, img->classes[i].text_len)) {
-            return refuse(e, "a class is broken");
+    return start == img->head->entries || refuse(e, "its groups do not hold every row");
+}
+
+/* Ascending row numbers of that server and class: with as many rows as places, all of them. */
+static bool part_ok(const struct image *img, enum image_order order, const struct image_part *part,
+                    struct image_board board)
+{
+    for (uint32_t i = 0; i < part->count; i++) {
+        const uint32_t *at = &img->orders[order][part->start + i];
+        const struct image_row *r = &img->rows[*at];
+
+        if (*at >= img->head->entries || (i > 0 && *at <= at[-1]) ||
+            (board.server >= 0 && r->server != board.server) ||
+            (board.cls >= 0 && r->cls != board.cls) ||
+            (order == IMAGE_BY_SERVER && r->server_rank != i + 1)) {
+            return false;
         }
     }
-    return start == img->head->entries || refuse(e, "its servers do not hold every row");
+    return true;
+}
+
+static bool check_orders(const struct image *img, struct err *e)
+{
+    bool ok = true;
+
+    for (uint32_t i = 0; ok && i < img->head->servers; i++) {
+        ok = part_ok(img, IMAGE_BY_SERVER, &img->servers[i].part,
+                     (struct image_board){(int)i, IMAGE_ANY});
+    }
+    for (uint32_t i = 0; ok && i < img->head->classes; i++) {
+        ok = part_ok(img, IMAGE_BY_CLASS, &img->classes[i].part,
+                     (struct image_board){IMAGE_ANY, (int)i});
+    }
+    for (uint32_t i = 0; ok && i < img->head->groups; i++) {
+        const struct image_group *g = &img->groups[i];
+
+        ok = part_ok(img, IMAGE_BY_GROUP, &g->part, (struct image_board){g->server, g->cls});
+    }
+    return ok || refuse(e, "an order is broken");
 }
 
 static bool row_ok(const struct image *img, uint32_t i)
 {
     const struct image_row *r = &img->rows[i];
-    const struct image_name *s;
 
-    if (r->server >= img->head->servers || r->cls >= img->head->classes ||
-        !text_ok(img, r->name_off, r->name_len) || r->percentile_c > 10000 || r->level < 0 ||
-        r->power < IMAGE_POWER_NONE || r->tier[0] < 'A' || r->tier[0] > 'Z' || r->tier[1] < '0' ||
-        r->tier[1] > '9') {
-        return false;
-    }
-    /* With as many rows as places, this makes the ranks of each server a permutation. */
-    s = &img->servers[r->server];
-    return r->server_rank >= 1 && r->server_rank <= s->count &&
-           img->order[s->order_start + r->server_rank - 1] == i;
+    return r->server < img->head->servers && r->cls < img->head->classes &&
+           text_ok(img, r->name_off, r->name_len) && r->percentile_c <= 10000 && r->level >= 0 &&
+           r->power >= IMAGE_POWER_NONE && image_tier_number(r->tier) >= 0 &&
+           (i == 0 || r->power_score <= r[-1].power_score);
 }
 
 static bool check_slots(const struct image *img, struct err *e)
@@ -148,7 +207,8 @@ static bool check_slots(const struct image *img, struct err *e)
 
 static bool check_body(const struct image *img, struct err *e)
 {
-    if (!check_names(img, e)) {
+    if (!check_names(img, img->servers, img->head->servers, e) ||
+        !check_names(img, img->classes, img->head->classes, e) || !check_groups(img, e)) {
         return false;
     }
     for (uint32_t i = 0; i < img->head->entries; i++) {
@@ -156,7 +216,7 @@ static bool check_body(const struct image *img, struct err *e)
             return refuse(e, "a row is broken");
         }
     }
-    return check_slots(img, e);
+    return check_orders(img, e) && check_slots(img, e);
 }
 
 static void set_view(struct image *img, void *block, size_t bytes)
@@ -167,11 +227,15 @@ static void set_view(struct image *img, void *block, size_t bytes)
     img->block_bytes = bytes;
     img->head = block;
     img->rows = (const void *)(base + img->head->rows_off);
-    img->order = (const void *)(base + img->head->order_off);
+    for (int o = 0; o < IMAGE_ORDERS; o++) {
+        img->orders[o] = (const void *)(base + img->head->orders_off[o]);
+    }
     img->slots = (const void *)(base + img->head->slots_off);
     img->text = base + img->head->text_off;
     img->servers = (const void *)(base + img->head->servers_off);
     img->classes = (const void *)(base + img->head->classes_off);
+    img->groups = (const void *)(base + img->head->groups_off);
+    img->stats = (const void *)(base + img->head->stats_off);
 }
 
 struct image *image_open(void *block, size_t bytes, enum image_check check, struct err *e)
@@ -192,6 +256,7 @@ struct image *image_open(void *block, size_t bytes, enum image_check check, stru
     }
     img = mem_alloc(sizeof *img);
     atomic_init(&img->refs, 1);
+    atomic_init(&img->walked, false);
     set_view(img, block, bytes);
     if (!check_body(img, e)) {
         free(img);
@@ -230,7 +295,8 @@ static bool text_equals(const struct image *img, uint32_t off, uint32_t have, co
     return have == len && memcmp(img->text + off, s, len) == 0;
 }
 
-int image_find_server(const struct image *img, const char *name, size_t len)
+static int find_name(const struct image *img, const struct image_name *names, uint32_t count,
+                     const char *name, size_t len)
 {
     struct buf b;
     const char *key;
@@ -238,8 +304,8 @@ int image_find_server(const struct image *img, const char *name, size_t len)
 
     buf_init(&b, IMAGE_TEXT_MAX + 2);
     key = escaped(&b, name, &len);
-    for (uint32_t i = 0; key && found < 0 && i < img->head->servers; i++) {
-        if (text_equals(img, img->servers[i].text_off, img->servers[i].text_len, key, len)) {
+    for (uint32_t i = 0; key && found < 0 && i < count; i++) {
+        if (text_equals(img, names[i].text_off, names[i].text_len, key, len)) {
             found = (int)i;
         }
     }
@@ -247,39 +313,160 @@ int image_find_server(const struct image *img, const char *name, size_t len)
     return found;
 }
 
+int image_find_server(const struct image *img, const char *name, size_t len)
+{
+    return find_name(img, img->servers, img->head->servers, name, len);
+}
+
+int image_find_class(const struct image *img, const char *name, size_t len)
+{
+    return find_name(img, img->classes, img->head->classes, name, len);
+}
+
+const struct image_row *image_find_escaped(const struct image *img, int server, const char *name,
+                                           size_t len)
+{
+    uint64_t at = image_hash(img->head->hash_seed, (uint16_t)server, name, len);
+    uint32_t mask = img->head->slots - 1, row;
+
+    MUST(server >= 0 && (uint32_t)server < img->head->servers);
+    /* Ends: there are more slots than rows, so one is free. */
+    for (; (row = img->slots[at & mask]) != IMAGE_NO_ROW; at++) {
+        const struct image_row *r = &img->rows[row];
+
+        if (r->server == server && text_equals(img, r->name_off, r->name_len, name, len)) {
+            return r;
+        }
+    }
+    return NULL;
+}
+
 const struct image_row *image_find(const struct image *img, int server, const char *name,
                                    size_t len)
 {
     const struct image_row *found = NULL;
-    uint32_t mask = img->head->slots - 1, row;
     struct buf b;
     const char *key;
-    uint64_t at;
 
-    MUST(server >= 0 && (uint32_t)server < img->head->servers);
     buf_init(&b, IMAGE_TEXT_MAX + 2);
     key = escaped(&b, name, &len);
-    at = key ? image_hash(img->head->hash_seed, (uint16_t)server, key, len) : 0;
-    /* Ends: there are more slots than rows, so one is free. */
-    for (; key && !found && (row = img->slots[at & mask]) != IMAGE_NO_ROW; at++) {
-        const struct image_row *r = &img->rows[row];
-
-        if (r->server == server && text_equals(img, r->name_off, r->name_len, key, len)) {
-            found = r;
-        }
+    if (key) {
+        found = image_find_escaped(img, server, key, len);
     }
     buf_fini(&b);
     return found;
 }
 
-uint32_t image_board_total(const struct image *img, int board)
+/* ---- boards ---- */
+
+static const struct image_group *find_group(const struct image *img, struct image_board board)
 {
-    return board == IMAGE_BOARD_ALL ? img->head->entries : img->servers[board].count;
+    uint32_t low = 0, high = img->head->groups;
+
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        const struct image_group *g = &img->groups[mid];
+
+        if (g->server == board.server && g->cls == board.cls) {
+            return g;
+        }
+        if (g->server < board.server || (g->server == board.server && g->cls < board.cls)) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return NULL;
 }
 
-const struct image_row *image_board_row(const struct image *img, int board, uint32_t i)
+static struct image_list list_of_part(const struct image *img, enum image_order order,
+                                      const struct image_part *part)
 {
-    MUST(i < image_board_total(img, board));
-    return board == IMAGE_BOARD_ALL ? &img->rows[i]
-                                    : &img->rows[img->order[img->servers[board].order_start + i]];
+    return (struct image_list){img->rows, img->orders[order] + part->start, part->count};
+}
+
+struct image_list image_list_of(const struct image *img, struct image_board board)
+{
+    const struct image_group *group;
+
+    if (board.server == IMAGE_NONE || board.cls == IMAGE_NONE) {
+        return (struct image_list){img->rows, NULL, 0};
+    }
+    if (board.server >= 0 && board.cls >= 0) {
+        group = find_group(img, board);
+        return group ? list_of_part(img, IMAGE_BY_GROUP, &group->part)
+                     : (struct image_list){img->rows, NULL, 0};
+    }
+    if (board.server >= 0) {
+        return list_of_part(img, IMAGE_BY_SERVER, &img->servers[board.server].part);
+    }
+    if (board.cls >= 0) {
+        return list_of_part(img, IMAGE_BY_CLASS, &img->classes[board.cls].part);
+    }
+    return (struct image_list){img->rows, NULL, img->head->entries};
+}
+
+const struct image_row *image_list_row(const struct image_list *l, uint32_t i)
+{
+    MUST(i < l->count);
+    return &l->rows[l->order ? l->order[i] : i];
+}
+
+uint32_t image_list_rank(const struct image_list *l, const struct image_row *row)
+{
+    uint32_t number = (uint32_t)(row - l->rows), low = 0, high = l->count;
+
+    if (!l->order) {
+        return number < l->count ? number + 1 : 0;
+    }
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+
+        if (l->order[mid] < number) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low < l->count && l->order[low] == number ? low + 1 : 0;
+}
+
+uint32_t image_list_tied_rank(const struct image_list *l, int64_t score)
+{
+    uint32_t low = 0, high = l->count;
+
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+
+        if (image_list_row(l, mid)->power_score > score) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low + 1;
+}
+
+/* ---- tiers ---- */
+
+static const char TIER_LETTERS[] = "SABCD";
+
+int image_tier_number(const char tier[2])
+{
+    const char *letter = tier[0] ? strchr(TIER_LETTERS, tier[0]) : NULL;
+
+    if (!letter || tier[1] < '1' || tier[1] > '5') {
+        return -1;
+    }
+    return (int)(letter - TIER_LETTERS) * 5 + ('5' - tier[1]);
+}
+
+const char *image_tier_name(int number)
+{
+    static const char *const NAMES[IMAGE_TIERS] = {
+        "S5", "S4", "S3", "S2", "S1", "A5", "A4", "A3", "A2", "A1", "B5", "B4", "B3",
+        "B2", "B1", "C5", "C4", "C3", "C2", "C1", "D5", "D4", "D3", "D2", "D1"};
+
+    MUST(number >= 0 && number < IMAGE_TIERS);
+    return NAMES[number];
 }

@@ -4,29 +4,36 @@
 #include <stdatomic.h>
 
 #include "common/err.h"
+#include "common/stats.h"
 
 /*
  * The image: one generation of the ranking as one block of bytes without pointers.
  *
- *   header | rows in rank order | order per server | hash slots | text | servers | classes
+ *   header | rows in rank order | orders per server, class, and both | hash slots | text |
+ *   servers | classes | groups | statistics
  *
- * Row i holds rank i + 1. order[server.order_start + r - 1] is the row of rank r of that server. A
- * slot holds a row number or IMAGE_NO_ROW; the place is image_hash() of server and name, then the
- * next slots. Text offsets count from text_off. Every text is kept as it stands inside a JSON
- * string (escaped, without the quotes), so answers copy it and lookups escape what they look for.
+ * Row i holds rank i + 1. An order lists row numbers, part by part: a part belongs to a server, a
+ * class, or a group (a class on a server), and its entries ascend, so the r-th of them is the row
+ * of rank r there. A slot holds a row number or IMAGE_NO_ROW; the place is image_hash() of server
+ * and name, then the next slots. Text offsets count from text_off. Every text is kept as it stands
+ * inside a JSON string (escaped, without the quotes), so answers copy it and lookups escape what
+ * they look for.
  *
  * The same bytes are the file in STATE_DIR. Whoever changes a struct below raises IMAGE_VERSION: a
  * file of another version is refused and built again from PostgreSQL.
  */
 #define IMAGE_MAGIC       "AION2IMG"
-#define IMAGE_VERSION     1u
+#define IMAGE_VERSION     2u
 #define IMAGE_NO_ROW      UINT32_MAX
 #define IMAGE_ENTRIES_MAX (32u * 1024 * 1024)
 #define IMAGE_NAMES_MAX   4096u /* servers, and classes */
 #define IMAGE_TEXT_MAX    2048u /* bytes of one escaped text */
 #define IMAGE_POWER_NONE  INT64_C(-1)
+#define IMAGE_TIERS       25 /* S5 is 0, D1 is 24 */
 
 enum image_flag { IMAGE_STALE = 1 };
+
+enum image_order { IMAGE_BY_SERVER, IMAGE_BY_CLASS, IMAGE_BY_GROUP, IMAGE_ORDERS };
 
 struct image_header {
     char magic[8];
@@ -39,14 +46,18 @@ struct image_header {
     uint32_t entries;
     uint32_t servers;
     uint32_t classes;
+    uint32_t groups;
     uint32_t slots; /* a power of two, more than entries */
+    uint32_t unused;
     uint64_t rows_off;
-    uint64_t order_off;
+    uint64_t orders_off[IMAGE_ORDERS];
     uint64_t slots_off;
     uint64_t text_off;
     uint64_t text_len;
     uint64_t servers_off;
     uint64_t classes_off;
+    uint64_t groups_off;
+    uint64_t stats_off; /* one per server, and one over everybody */
 };
 
 struct image_row {
@@ -56,6 +67,8 @@ struct image_row {
     int64_t scored_us;
     uint32_t name_off;
     uint32_t server_rank;
+    uint32_t before; /* rank in the generation before this one, 0: was not there */
+    uint32_t server_before;
     int32_t level;
     uint16_t name_len;
     uint16_t server; /* index of an image_name */
@@ -66,26 +79,50 @@ struct image_row {
     uint8_t unused;
 };
 
+/* A part of an order. */
+struct image_part {
+    uint32_t start;
+    uint32_t count;
+};
+
 /* A server or a class. */
 struct image_name {
     uint32_t text_off;
     uint32_t text_len;
-    uint32_t order_start; /* servers only */
-    uint32_t count;
+    struct image_part part;
+};
+
+/* A class on a server; sorted by both. */
+struct image_group {
+    uint16_t server;
+    uint16_t cls;
+    struct image_part part;
+};
+
+/* Of a server, or over everybody (the last one; averages are of servers only). */
+struct image_stats {
+    int64_t sample_size; /* of the averages; 0: none */
+    int64_t average[STAT_COUNT];
+    int64_t tier_min[IMAGE_TIERS]; /* lowest score; of tiers that somebody has */
+    uint32_t tier_count[IMAGE_TIERS];
+    uint32_t unused;
 };
 
 /* A view of the block. Counted: whoever holds a reference may read, the last one unmaps. */
 struct image {
     atomic_uint refs;
-    void *block; /* owned mapping */
+    atomic_bool walked; /* somebody walks over it with a cursor: worth keeping for a while */
+    void *block;        /* owned mapping */
     size_t block_bytes;
     const struct image_header *head;
     const struct image_row *rows;
-    const uint32_t *order;
+    const uint32_t *orders[IMAGE_ORDERS];
     const uint32_t *slots;
     const char *text;
     const struct image_name *servers;
     const struct image_name *classes;
+    const struct image_group *groups;
+    const struct image_stats *stats;
 };
 
 enum image_check { IMAGE_CHECK_ALL, IMAGE_CHECK_NO_CRC };
@@ -104,16 +141,40 @@ uint32_t image_crc(const void *block, size_t bytes);
 /* Where the search for (server, escaped name) starts; mask with slots - 1. */
 uint64_t image_hash(uint64_t seed, uint16_t server, const char *name, size_t len);
 
-/* Index of the server with this (raw) name, -1 when it has no entries. */
+/* Index of the server, or class, with this (raw) name, -1 when it has no entries. */
 int image_find_server(const struct image *img, const char *name, size_t len);
+int image_find_class(const struct image *img, const char *name, size_t len);
 /* Row of the character (raw name) on that server, or NULL. */
 const struct image_row *image_find(const struct image *img, int server, const char *name,
                                    size_t len);
+/* The same with the name as the image keeps it. */
+const struct image_row *image_find_escaped(const struct image *img, int server, const char *name,
+                                           size_t len);
 
-/* A board is a server's index or IMAGE_BOARD_ALL. */
-#define IMAGE_BOARD_ALL (-1)
-uint32_t image_board_total(const struct image *img, int board);
-/* i counts from 0 and is below the total. */
-const struct image_row *image_board_row(const struct image *img, int board, uint32_t i);
+/* Over which characters a board is: indexes, IMAGE_ANY, or IMAGE_NONE (a board without entries). */
+#define IMAGE_ANY  (-1)
+#define IMAGE_NONE (-2)
+struct image_board {
+    int server;
+    int cls;
+};
+
+/* A board as a list: its i-th entry (from 0) is rows[order ? order[i] : i]. */
+struct image_list {
+    const struct image_row *rows;
+    const uint32_t *order;
+    uint32_t count;
+};
+struct image_list image_list_of(const struct image *img, struct image_board board);
+/* i is below the count. */
+const struct image_row *image_list_row(const struct image_list *l, uint32_t i);
+/* Place of the row on the list, from 1; 0 when it is not on it. */
+uint32_t image_list_rank(const struct image_list *l, const struct image_row *row);
+/* 1 + how many have a higher score: the place that rows of one score share. */
+uint32_t image_list_tied_rank(const struct image_list *l, int64_t score);
+
+/* 0 for S5 ... IMAGE_TIERS - 1 for D1; -1: no tier. */
+int image_tier_number(const char tier[2]);
+const char *image_tier_name(int number);
 
 #endif

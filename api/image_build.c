@@ -26,6 +26,10 @@ struct image_builder {
     struct buf scratch; /* one escaped text */
     struct names servers;
     struct names classes;
+    struct image_group *groups;
+    uint32_t group_count;
+    struct image_stats *stats; /* one per server that may come, then over everybody */
+    uint32_t *by_id;           /* rows by the hash of their id, head.slots of them, or NULL */
 };
 
 static bool bad(struct err *e, const char *why)
@@ -43,19 +47,25 @@ static struct image_row *row_at(struct image_builder *b, uint32_t i)
     return (struct image_row *)(void *)(b->block + b->head.rows_off) + i;
 }
 
-static uint32_t *order_of(struct image_builder *b)
+static uint32_t *order_of(struct image_builder *b, enum image_order order)
 {
-    return (uint32_t *)(void *)(b->block + b->head.order_off);
+    return (uint32_t *)(void *)(b->block + b->head.orders_off[order]);
 }
 
 static void lay_out(struct image_header *h, uint32_t entries)
 {
+    uint64_t at;
+
     h->entries = entries;
     for (h->slots = 8; h->slots <= entries + entries / 4; h->slots *= 2) {
     }
     h->rows_off = align8(sizeof *h);
-    h->order_off = align8(h->rows_off + (uint64_t)entries * sizeof(struct image_row));
-    h->slots_off = align8(h->order_off + (uint64_t)entries * sizeof(uint32_t));
+    at = h->rows_off + (uint64_t)entries * sizeof(struct image_row);
+    for (int o = 0; o < IMAGE_ORDERS; o++) {
+        h->orders_off[o] = align8(at);
+        at = h->orders_off[o] + (uint64_t)entries * sizeof(uint32_t);
+    }
+    h->slots_off = align8(at);
     h->text_off = align8(h->slots_off + (uint64_t)h->slots * sizeof(uint32_t));
 }
 
@@ -71,6 +81,7 @@ struct image_builder *image_builder_new(int64_t run_id, int64_t generated_us, in
         return NULL;
     }
     b = mem_alloc(sizeof *b);
+    b->stats = mem_alloc((IMAGE_NAMES_MAX + 1) * sizeof *b->stats);
     buf_init(&b->scratch, IMAGE_TEXT_MAX + 2);
     memcpy(b->head.magic, IMAGE_MAGIC, sizeof b->head.magic);
     b->head.version = IMAGE_VERSION;
@@ -101,6 +112,9 @@ void image_builder_free(struct image_builder *b)
         munmap(b->block, b->cap);
     }
     buf_fini(&b->scratch);
+    free(b->groups);
+    free(b->stats);
+    free(b->by_id);
     free(b);
 }
 
@@ -188,7 +202,7 @@ static bool names_index(struct image_builder *b, struct names *n, const char *s,
         n->items[n->count].text_len = (uint32_t)text_len;
         n->last = n->count++;
     }
-    n->items[n->last].count++;
+    n->items[n->last].part.count++;
     return true;
 }
 
@@ -236,26 +250,220 @@ bool image_builder_add(struct image_builder *b, const struct image_source *s, st
     return true;
 }
 
-/* Places of the rows in the order of their server. */
-static bool fill_order(struct image_builder *b, struct err *e)
+/* ---- averages ---- */
+
+bool image_builder_add_averages(struct image_builder *b, const struct image_averages *a,
+                                struct err *e)
 {
-    uint32_t *order = order_of(b);
-    uint32_t start = 0;
+    const char *text;
+    size_t text_len;
+
+    if (!escape(b, a->server, a->server_len, &text, &text_len, e)) {
+        return false;
+    }
+    if (names_find(b, &b->servers, text, text_len)) {
+        struct image_stats *s = &b->stats[b->servers.last];
+
+        s->sample_size = a->sample_size;
+        memcpy(s->average, a->average, sizeof s->average);
+    }
+    return true;
+}
+
+/* ---- the generation before ---- */
+
+/* Its number of each of our servers, IMAGE_NONE where it has none of that name. */
+static void match_servers(const struct image_builder *b, const struct image *before, int *out)
+{
+    const char *text = b->block + b->head.text_off;
 
     for (uint32_t i = 0; i < b->servers.count; i++) {
-        b->servers.items[i].order_start = start;
-        start += b->servers.items[i].count;
+        const struct image_name *ours = &b->servers.items[i];
+
+        out[i] = IMAGE_NONE;
+        for (uint32_t k = 0; k < before->head->servers && out[i] < 0; k++) {
+            const struct image_name *its = &before->servers[k];
+
+            if (its->text_len == ours->text_len &&
+                memcmp(before->text + its->text_off, text + ours->text_off, its->text_len) == 0) {
+                out[i] = (int)k;
+            }
+        }
     }
-    memset(order, 0xff, (size_t)b->head.entries * sizeof *order);
+}
+
+void image_builder_take_before(struct image_builder *b, const struct image *before)
+{
+    int *servers = mem_alloc((b->servers.count + 1) * sizeof *servers);
+    const char *text = b->block + b->head.text_off;
+
+    match_servers(b, before, servers);
+    for (uint32_t i = 0; i < b->head.entries; i++) {
+        struct image_row *r = row_at(b, i);
+        int server = servers[r->server];
+        const struct image_row *old = NULL;
+
+        if (server >= 0 && r->tier[0] != '\0') {
+            old = image_find_escaped(before, server, text + r->name_off, r->name_len);
+        }
+        if (old && old->id == r->id) {
+            r->before = (uint32_t)(old - before->rows) + 1;
+            r->server_before = old->server_rank;
+        }
+    }
+    free(servers);
+}
+
+static uint32_t id_slot(const struct image_builder *b, int64_t id)
+{
+    uint64_t h = (uint64_t)id * UINT64_C(0x9e3779b97f4a7c15);
+
+    return (uint32_t)(h >> 32) & (b->head.slots - 1);
+}
+
+bool image_builder_expect_before(struct image_builder *b, struct err *e)
+{
+    b->by_id = mem_try_array(b->head.slots, sizeof *b->by_id);
+    if (!b->by_id) {
+        return err_set(e, ERR_RETRYABLE, "MemoryError", "no memory for the earlier ranks");
+    }
+    memset(b->by_id, 0xff, (size_t)b->head.slots * sizeof *b->by_id);
+    for (uint32_t i = 0; i < b->head.entries; i++) {
+        uint32_t at = id_slot(b, row_at(b, i)->id);
+
+        while (b->by_id[at] != IMAGE_NO_ROW) {
+            at = (at + 1) & (b->head.slots - 1);
+        }
+        b->by_id[at] = i;
+    }
+    return true;
+}
+
+void image_builder_add_before(struct image_builder *b, int64_t id, int64_t rank,
+                              int64_t server_rank)
+{
+    uint32_t at = id_slot(b, id);
+
+    while (b->by_id[at] != IMAGE_NO_ROW) {
+        struct image_row *r = row_at(b, b->by_id[at]);
+
+        if (r->id == id && rank > 0 && rank <= UINT32_MAX && server_rank > 0 &&
+            server_rank <= UINT32_MAX) {
+            r->before = (uint32_t)rank;
+            r->server_before = (uint32_t)server_rank;
+            return;
+        }
+        at = (at + 1) & (b->head.slots - 1);
+    }
+}
+
+/* ---- indexes ---- */
+
+static void start_parts(struct names *n)
+{
+    uint32_t start = 0;
+
+    for (uint32_t i = 0; i < n->count; i++) {
+        n->items[i].part.start = start;
+        start += n->items[i].part.count;
+        n->items[i].part.count = 0; /* filled in again, row by row */
+    }
+}
+
+static uint32_t next_place(struct image_part *part)
+{
+    return part->start + part->count++;
+}
+
+/* Rows come in rank order, so every part of an order is in rank order as well. */
+static bool fill_orders(struct image_builder *b, struct err *e)
+{
+    uint32_t *by_server = order_of(b, IMAGE_BY_SERVER), *by_class = order_of(b, IMAGE_BY_CLASS);
+
+    start_parts(&b->servers);
+    start_parts(&b->classes);
     for (uint32_t i = 0; i < b->head.entries; i++) {
         const struct image_row *r = row_at(b, i);
-        const struct image_name *s = &b->servers.items[r->server];
+        struct image_part *server = &b->servers.items[r->server].part;
 
-        if (r->server_rank > s->count ||
-            order[s->order_start + r->server_rank - 1] != IMAGE_NO_ROW) {
+        if (r->server_rank != server->count + 1) {
             return bad(e, "ranks of a server are not 1, 2, 3, ...");
         }
-        order[s->order_start + r->server_rank - 1] = i;
+        by_server[next_place(server)] = i;
+        by_class[next_place(&b->classes.items[r->cls].part)] = i;
+    }
+    return true;
+}
+
+/* Which classes each server has, as groups sorted by both; group_of: server * classes + class. */
+static bool make_groups(struct image_builder *b, uint32_t *group_of, struct err *e)
+{
+    size_t cells = (size_t)b->servers.count * b->classes.count;
+    uint32_t start = 0;
+
+    for (uint32_t i = 0; i < b->head.entries; i++) {
+        const struct image_row *r = row_at(b, i);
+
+        b->group_count += group_of[(size_t)r->server * b->classes.count + r->cls]++ == 0;
+    }
+    b->groups = mem_try_array(b->group_count, sizeof *b->groups);
+    if (!b->groups) {
+        return err_set(e, ERR_RETRYABLE, "MemoryError", "no memory for the groups");
+    }
+    b->group_count = 0;
+    for (size_t cell = 0; cell < cells; cell++) {
+        uint32_t count = group_of[cell];
+
+        if (count > 0) {
+            group_of[cell] = b->group_count;
+            b->groups[b->group_count++] =
+                (struct image_group){.server = (uint16_t)(cell / b->classes.count),
+                                     .cls = (uint16_t)(cell % b->classes.count),
+                                     .part = {.start = start}};
+            start += count;
+        }
+    }
+    return true;
+}
+
+static bool fill_groups(struct image_builder *b, struct err *e)
+{
+    size_t cells = (size_t)b->servers.count * b->classes.count;
+    uint32_t *group_of = mem_try_array(cells, sizeof *group_of);
+    uint32_t *order = order_of(b, IMAGE_BY_GROUP);
+    bool ok = group_of || err_set(e, ERR_RETRYABLE, "MemoryError", "no memory for the groups");
+
+    ok = ok && make_groups(b, group_of, e);
+    for (uint32_t i = 0; ok && i < b->head.entries; i++) {
+        const struct image_row *r = row_at(b, i);
+        uint32_t group = group_of[(size_t)r->server * b->classes.count + r->cls];
+
+        order[next_place(&b->groups[group].part)] = i;
+    }
+    free(group_of);
+    return ok;
+}
+
+static void count_tier(struct image_stats *s, int tier, int64_t score)
+{
+    s->tier_count[tier]++;
+    s->tier_min[tier] = score; /* rows come by falling score: the last one is the lowest */
+}
+
+static bool fill_stats(struct image_builder *b, struct err *e)
+{
+    for (uint32_t i = 0; i < b->head.entries; i++) {
+        const struct image_row *r = row_at(b, i);
+        int tier = image_tier_number(r->tier);
+
+        if (tier < 0) {
+            return bad(e, "a tier is unknown");
+        }
+        if (i > 0 && r->power_score > r[-1].power_score) {
+            return bad(e, "its ranks are not in the order of the scores");
+        }
+        count_tier(&b->stats[r->server], tier, r->power_score);
+        count_tier(&b->stats[b->servers.count], tier, r->power_score);
     }
     return true;
 }
@@ -278,24 +486,39 @@ static void fill_slots(struct image_builder *b)
     }
 }
 
-/* Puts the servers and classes behind the text and cuts the block to its size. */
+/* Puts the small tables behind the text and cuts the block to its size. */
 static bool close_block(struct image_builder *b, struct err *e)
 {
-    size_t servers_bytes = b->servers.count * sizeof(struct image_name);
-    size_t classes_bytes = b->classes.count * sizeof(struct image_name);
+    const struct {
+        uint64_t *off;
+        const void *items;
+        size_t bytes;
+    } TABLES[] = {
+        {&b->head.servers_off, b->servers.items, b->servers.count * sizeof *b->servers.items},
+        {&b->head.classes_off, b->classes.items, b->classes.count * sizeof *b->classes.items},
+        {&b->head.groups_off, b->groups, b->group_count * sizeof *b->groups},
+        {&b->head.stats_off, b->stats, (b->servers.count + 1) * sizeof *b->stats},
+    };
+    uint64_t at = b->head.text_off + b->text_len;
     void *moved;
 
-    if (!grow(b, servers_bytes + classes_bytes + 16, e)) {
+    for (size_t i = 0; i < ARRAY_LEN(TABLES); i++) {
+        *TABLES[i].off = align8(at);
+        at = *TABLES[i].off + TABLES[i].bytes;
+    }
+    if (!grow(b, at - b->head.text_off - b->text_len, e)) {
         return false;
+    }
+    for (size_t i = 0; i < ARRAY_LEN(TABLES); i++) {
+        if (TABLES[i].bytes > 0) {
+            memcpy(b->block + *TABLES[i].off, TABLES[i].items, TABLES[i].bytes);
+        }
     }
     b->head.text_len = b->text_len;
     b->head.servers = b->servers.count;
     b->head.classes = b->classes.count;
-    b->head.servers_off = align8(b->head.text_off + b->text_len);
-    b->head.classes_off = align8(b->head.servers_off + servers_bytes);
-    b->head.size = b->head.classes_off + classes_bytes;
-    memcpy(b->block + b->head.servers_off, b->servers.items, servers_bytes);
-    memcpy(b->block + b->head.classes_off, b->classes.items, classes_bytes);
+    b->head.groups = b->group_count;
+    b->head.size = at;
     memcpy(b->block, &b->head, sizeof b->head);
     b->head.crc = image_crc(b->block, b->head.size);
     memcpy(b->block, &b->head, sizeof b->head);
@@ -314,7 +537,7 @@ struct image *image_builder_finish(struct image_builder *b, struct err *e)
     if (b->added != b->head.entries) {
         err_set(e, ERR_RETRYABLE, "ImageError", "%u of %u entries of the ranking came", b->added,
                 b->head.entries);
-    } else if (fill_order(b, e)) {
+    } else if (fill_orders(b, e) && fill_groups(b, e) && fill_stats(b, e)) {
         fill_slots(b);
         if (close_block(b, e)) {
             img = image_open(b->block, b->head.size, IMAGE_CHECK_NO_CRC, e);

@@ -24,6 +24,25 @@ struct image_builder *image_builder_new(int64_t run_id, int64_t generated_us, in
 /* False and *e when the row cannot be part of this generation (rank taken, bad text, ...). */
 bool image_builder_add(struct image_builder *b, const struct image_source *s,
                        struct err *e) MUST_CHECK;
+/* Averages of a server; one that is on no board is left out. */
+struct image_averages {
+    const char *server;
+    size_t server_len;
+    int64_t sample_size;
+    int64_t average[STAT_COUNT];
+};
+bool image_builder_add_averages(struct image_builder *b, const struct image_averages *a,
+                                struct err *e) MUST_CHECK;
+
+/*
+ * Where everybody stood in the generation before, after the last row: from its image, or one by one
+ * (who is not in this generation is left out).
+ */
+void image_builder_take_before(struct image_builder *b, const struct image *before);
+bool image_builder_expect_before(struct image_builder *b, struct err *e) MUST_CHECK;
+void image_builder_add_before(struct image_builder *b, int64_t id, int64_t rank,
+                              int64_t server_rank);
+
 /* Checks that every rank came, fills in the indexes. The image has one reference. Frees b always.
  */
 struct image *image_builder_finish(struct image_builder *b, struct err *e) MUST_CHECK;

@@ -157,8 +157,11 @@ bool image_copy_feed(struct image_copy *copy, const char *bytes, size_t len, str
     return !c.bad || err_set(e, ERR_PERMANENT, "ImageError", "PostgreSQL sent a malformed COPY");
 }
 
+/* What is done with each message of a COPY. */
+typedef bool (*feed_fn)(struct image_copy *copy, const char *bytes, size_t len, struct err *e);
+
 /* Every message of the COPY into the builder; leaves the connection ready for the next command. */
-static bool drain_copy(PGconn *pg, struct image_copy *copy, struct err *e)
+static bool drain_copy(PGconn *pg, struct image_copy *copy, feed_fn feed, struct err *e)
 {
     bool ok = true;
     PGresult *r;
@@ -166,7 +169,7 @@ static bool drain_copy(PGconn *pg, struct image_copy *copy, struct err *e)
     int n;
 
     while ((n = PQgetCopyData(pg, &bytes, 0)) > 0) {
-        ok = ok && image_copy_feed(copy, bytes, (size_t)n, e);
+        ok = ok && feed(copy, bytes, (size_t)n, e);
         PQfreemem(bytes);
     }
     if (n == -2 && ok) {
@@ -183,12 +186,24 @@ static bool drain_copy(PGconn *pg, struct image_copy *copy, struct err *e)
     return ok;
 }
 
+static bool copy_out(PGconn *pg, const char *sql, struct image_copy *copy, feed_fn feed,
+                     struct err *e)
+{
+    PGresult *r = PQexec(pg, sql);
+    bool started = PQresultStatus(r) == PGRES_COPY_OUT;
+
+    if (!started) {
+        pg_error(pg, r, e);
+        e->cls = ERR_RETRYABLE; /* dropped after two more publications: the next look finds those */
+    }
+    PQclear(r);
+    return started && drain_copy(pg, copy, feed, e);
+}
+
 static bool copy_generation(PGconn *pg, int64_t run_id, struct image_builder *b, struct err *e)
 {
     struct image_copy copy = {.builder = b};
     char sql[512];
-    PGresult *r;
-    bool started;
 
     /* The partition itself: reading it through its parent would lock the parent, too. */
     snprintf(sql, sizeof sql,
@@ -196,26 +211,118 @@ static bool copy_generation(PGconn *pg, int64_t run_id, struct image_builder *b,
              " AS e JOIN ranking_groups AS g"
              " ON g.run_id = %" PRId64 " AND g.group_no = e.group_no) TO STDOUT (FORMAT binary)",
              run_id, run_id);
-    r = PQexec(pg, sql);
-    started = PQresultStatus(r) == PGRES_COPY_OUT;
-    if (!started) {
-        pg_error(pg, r, e);
-        e->cls = ERR_RETRYABLE; /* dropped after two more publications: the next look finds those */
+    return copy_out(pg, sql, &copy, image_copy_feed, e);
+}
+
+/* ---- averages ---- */
+
+static bool take_averages(const PGresult *r, int row, struct image_averages *a)
+{
+    bool ok = text_to_i64(PQgetvalue(r, row, 1), 0, INT64_MAX, &a->sample_size);
+
+    a->server = PQgetvalue(r, row, 0);
+    a->server_len = (size_t)PQgetlength(r, row, 0);
+    for (int i = 0; ok && i < STAT_COUNT; i++) {
+        ok = text_to_i64(PQgetvalue(r, row, 2 + i), 0, INT64_MAX, &a->average[i]);
+    }
+    return ok;
+}
+
+static bool read_averages(PGconn *pg, const char *run_id, struct image_builder *b, struct err *e)
+{
+    PGresult *r =
+        pg_exec_params(pg,
+                       "SELECT server, sample_size, avg_attack, avg_damage_amp,"
+                       " avg_crit_rate, avg_crit_damage, avg_attack_speed, avg_defense,"
+                       " avg_damage_reduction, avg_hp FROM server_stats WHERE run_id = $1",
+                       1, &run_id, e);
+    bool ok = r != NULL;
+
+    for (int i = 0; ok && i < PQntuples(r); i++) {
+        struct image_averages a;
+
+        ok = take_averages(r, i, &a)
+                 ? image_builder_add_averages(b, &a, e)
+                 : err_set(e, ERR_PERMANENT, "ImageError", "server_stats holds no usable numbers");
     }
     PQclear(r);
-    return started && drain_copy(pg, &copy, e);
+    return ok;
 }
+
+/* ---- the generation before ---- */
+
+static bool feed_before(struct image_copy *copy, const char *bytes, size_t len, struct err *e)
+{
+    struct cursor c = {(const unsigned char *)bytes, len, copy->ended};
+
+    if (!copy->past_header) {
+        take_header(&c);
+        copy->past_header = true;
+    }
+    while (!c.bad && c.left > 0 && !copy->ended) {
+        uint64_t columns = take_uint(&c, 2);
+        int64_t id, rank, server_rank;
+
+        if (columns == UINT16_MAX) {
+            copy->ended = true;
+            break;
+        }
+        id = take_i64(&c);
+        rank = take_i32(&c);
+        server_rank = take_i32(&c);
+        c.bad |= columns != 3;
+        if (!c.bad) {
+            image_builder_add_before(copy->builder, id, rank, server_rank);
+        }
+    }
+    return !c.bad || err_set(e, ERR_PERMANENT, "ImageError", "PostgreSQL sent a malformed COPY");
+}
+
+static bool is_there(PGconn *pg, int64_t run_id, bool *there, struct err *e)
+{
+    char name[64];
+    const char *value = name;
+    PGresult *r;
+
+    snprintf(name, sizeof name, "ranking_entries_%" PRId64, run_id);
+    r = pg_exec_params(pg, "SELECT to_regclass($1) IS NOT NULL", 1, &value, e);
+    *there = r && PQgetvalue(r, 0, 0)[0] == 't';
+    PQclear(r);
+    return r != NULL;
+}
+
+/* Ranks of the generation before, without the image of it: after a start. */
+static bool copy_before(PGconn *pg, int64_t run_id, struct image_builder *b, struct err *e)
+{
+    struct image_copy copy = {.builder = b};
+    char sql[160];
+    bool there;
+
+    if (!is_there(pg, run_id, &there, e)) {
+        return false;
+    }
+    snprintf(sql, sizeof sql,
+             "COPY (SELECT character_id, rank, server_rank FROM ranking_entries_%" PRId64
+             ") TO STDOUT (FORMAT binary)",
+             run_id);
+    return !there ||
+           (image_builder_expect_before(b, e) && copy_out(pg, sql, &copy, feed_before, e));
+}
+
+/* ---- the whole ---- */
 
 struct state {
     bool there;
     int64_t run_id, generated_us, entries;
+    int64_t before; /* run id of the generation before, -1: none */
 };
 
 static bool read_state(PGconn *pg, struct state *s, struct err *e)
 {
     PGresult *r = pg_exec(pg,
                           "SELECT run_id, entries, "
-                          "(extract(epoch FROM generated_at) * 1000000)::bigint FROM ranking_state",
+                          "(extract(epoch FROM generated_at) * 1000000)::bigint, "
+                          "coalesce(previous_run_id, -1) FROM ranking_state",
                           e);
     bool ok = true;
 
@@ -226,21 +333,38 @@ static bool read_state(PGconn *pg, struct state *s, struct err *e)
     if (s->there) {
         ok = text_to_i64(PQgetvalue(r, 0, 0), 0, INT64_MAX, &s->run_id) &&
              text_to_i64(PQgetvalue(r, 0, 1), 0, INT64_MAX, &s->entries) &&
-             text_to_i64(PQgetvalue(r, 0, 2), INT64_MIN, INT64_MAX, &s->generated_us);
+             text_to_i64(PQgetvalue(r, 0, 2), INT64_MIN, INT64_MAX, &s->generated_us) &&
+             text_to_i64(PQgetvalue(r, 0, 3), -1, INT64_MAX, &s->before);
     }
     PQclear(r);
     return ok || err_set(e, ERR_PERMANENT, "ImageError", "ranking_state holds no usable numbers");
 }
 
-static enum image_load read_generation(PGconn *pg, const struct state *s, struct image **out,
-                                       struct err *e)
+static bool fill(PGconn *pg, const struct state *s, const struct image *have,
+                 struct image_builder *b, struct err *e)
+{
+    char run_id[24];
+
+    snprintf(run_id, sizeof run_id, "%" PRId64, s->run_id);
+    if (!copy_generation(pg, s->run_id, b, e) || !read_averages(pg, run_id, b, e)) {
+        return false;
+    }
+    if (have && have->head->run_id == s->before) {
+        image_builder_take_before(b, have);
+        return true;
+    }
+    return s->before < 0 || copy_before(pg, s->before, b, e);
+}
+
+static enum image_load read_generation(PGconn *pg, const struct state *s, const struct image *have,
+                                       struct image **out, struct err *e)
 {
     struct image_builder *b = image_builder_new(s->run_id, s->generated_us, s->entries, e);
 
     if (!b) {
         return IMAGE_LOAD_FAILED;
     }
-    if (!copy_generation(pg, s->run_id, b, e)) {
+    if (!fill(pg, s, have, b, e)) {
         image_builder_free(b);
         return IMAGE_LOAD_FAILED;
     }
@@ -248,8 +372,10 @@ static enum image_load read_generation(PGconn *pg, const struct state *s, struct
     return *out ? IMAGE_LOAD_NEW : IMAGE_LOAD_FAILED;
 }
 
-enum image_load image_load(PGconn *pg, const struct image *have, struct image **out, struct err *e)
+enum image_load image_load(PGconn *pg, const struct image_want *want, struct image **out,
+                           struct err *e)
 {
+    const struct image *have = want->have;
     enum image_load found = IMAGE_LOAD_FAILED;
     struct state s;
 
@@ -264,7 +390,8 @@ enum image_load image_load(PGconn *pg, const struct image *have, struct image **
                have->head->generated_us == s.generated_us) {
         found = IMAGE_LOAD_SAME;
     } else {
-        found = read_generation(pg, &s, out, e);
+        want->make_room(want->ctx);
+        found = read_generation(pg, &s, have, out, e);
     }
     /* Only reads: how the transaction ends does not matter; a lost connection shows itself next. */
     PQclear(PQexec(pg, "ROLLBACK"));

@@ -13,11 +13,17 @@ enum image_load {
     IMAGE_LOAD_NEW,    /* *out is the live generation, with one reference */
 };
 
+struct image_want {
+    const struct image *have;     /* may be NULL */
+    void (*make_room)(void *ctx); /* called before a generation is read */
+    void *ctx;
+};
+
 /*
- * Reads the live generation unless `have` (may be NULL) already is it. Blocks. The whole read is
- * one REPEATABLE READ transaction, so it is one generation even while the next one is published.
+ * Reads the live generation unless `have` already is it. Blocks. The whole read is one REPEATABLE
+ * READ transaction, so it is one generation even while the next one is published.
  */
-enum image_load image_load(PGconn *c, const struct image *have, struct image **out,
+enum image_load image_load(PGconn *c, const struct image_want *want, struct image **out,
                            struct err *e) MUST_CHECK;
 
 /* Rows as COPY ... (FORMAT binary) sends them; outside the loader only tests call these. */

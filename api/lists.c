@@ -4,12 +4,13 @@
 #include <string.h>
 
 #include "api/board.h"
+#include "api/item.h"
 #include "api/openapi.h"
 #include "api/query.h"
 #include "api/route.h"
 #include "common/clock.h"
 
-#define LIST_MAX (1 * MIB)
+#define LIST_MAX (4 * MIB)
 
 static const struct reply NOT_KEPT = {.status = 200, .max_age_s = -1, .age_s = -1};
 
@@ -103,9 +104,43 @@ static void open_servers(struct buf *b)
     }
 }
 
-static void close_servers(struct buf *b)
+static void add_averages(struct buf *b, const struct image_stats *s)
 {
-    buf_addf(b, "],\"default\":\"%s\"}", BOARD_DEFAULT_SERVERS[0]);
+    if (s->sample_size == 0) {
+        buf_addstr(b, "null");
+        return;
+    }
+    for (int i = 0; i < STAT_COUNT; i++) {
+        buf_addf(b, "%s\"%s\":%" PRId64, i ? "," : "{", STAT_NAMES[i], s->average[i]);
+    }
+    buf_addch(b, '}');
+}
+
+static void add_detail(struct buf *b, const struct image *img, uint32_t i)
+{
+    const struct image_stats *s = &img->stats[i];
+    struct image_list list = image_list_of(img, (struct image_board){(int)i, IMAGE_ANY});
+
+    buf_addstr(b, i ? ",{\"server\":" : "{\"server\":");
+    item_add_text(b, img, &img->servers[i]);
+    buf_addf(b, ",\"population\":%" PRIu32 ",\"sample_size\":%" PRId64 ",\"top_score\":%" PRId64,
+             list.count, s->sample_size, image_list_row(&list, 0)->power_score);
+    buf_addstr(b, ",\"averages\":");
+    add_averages(b, s);
+    buf_addch(b, '}');
+}
+
+static void close_servers(struct buf *b, const struct request *rq)
+{
+    const struct image *img = rq->loop->image;
+
+    buf_addf(b, "],\"default\":\"%s\",\"details\":[", BOARD_DEFAULT_SERVERS[0]);
+    for (uint32_t i = 0; img && i < img->head->servers; i++) {
+        add_detail(b, img, i);
+    }
+    buf_addch(b, ']');
+    board_add_snapshot(b, rq, img);
+    buf_addch(b, '}');
 }
 
 static void servers_from_image(const struct request *rq)
@@ -123,7 +158,7 @@ static void servers_from_image(const struct request *rq)
             buf_addf(&b, ",\"%.*s\"", (int)s->text_len, img->text + s->text_off);
         }
     }
-    close_servers(&b);
+    close_servers(&b, rq);
     reply_buf(rq, &NOT_KEPT, &b);
 }
 
@@ -146,7 +181,7 @@ static void on_servers(void *arg, const PGresult *r, const struct err *e)
                 buf_add_json(&b, PQgetvalue(r, i, 0), (size_t)PQgetlength(r, i, 0));
             }
         }
-        close_servers(&b);
+        close_servers(&b, rq);
         body_unref(loop->servers);
         loop->servers = b.failed ? NULL : body_new(b.data, b.len, false);
         loop->servers_until_ms = clock_mono_ms() + LOOP_SERVERS_MS;

@@ -8,15 +8,16 @@
 #include "common/text.h"
 
 /*
- * $1 server ("": all), $2 rows, $3 first row. The first column is the size of the board, so that it
- * comes even where the page is empty.
+ * $1 server ("": all), $2 rows, $3 first row, $4 class ("": all). The first column is the size of
+ * the board, so that it comes even where the page is empty.
  */
-#define LIVE_SQL(where)                                                                            \
-    "SELECT t.total, p.name, p.server, p.class, p.level, p.power "                                 \
-    "FROM (SELECT count(*) AS total FROM characters WHERE " where ") AS t "                        \
-    "LEFT JOIN (SELECT id, name, server, class, level, power FROM characters WHERE " where         \
-    " ORDER BY power DESC NULLS LAST, level DESC, id LIMIT $2::bigint OFFSET $3::bigint) AS p "    \
-    "ON true ORDER BY p.power DESC NULLS LAST, p.level DESC, p.id"
+#define LIVE_WHERE "($1 = '' OR server = $1) AND ($4 = '' OR class = $4)"
+static const char LIVE_SQL[] =
+    "SELECT t.total, p.name, p.server, p.class, p.level, p.power "
+    "FROM (SELECT count(*) AS total FROM characters WHERE " LIVE_WHERE ") AS t "
+    "LEFT JOIN (SELECT id, name, server, class, level, power FROM characters WHERE " LIVE_WHERE
+    " ORDER BY power DESC NULLS LAST, level DESC, id LIMIT $2::bigint OFFSET $3::bigint) AS p "
+    "ON true ORDER BY p.power DESC NULLS LAST, p.level DESC, p.id";
 
 enum { COL_TOTAL, COL_NAME, COL_SERVER, COL_CLASS, COL_LEVEL, COL_POWER };
 
@@ -37,7 +38,9 @@ static void add_item(struct buf *b, const PGresult *r, int row, int64_t rank)
     add_text(b, "name", r, row, COL_NAME);
     add_text(b, "server", r, row, COL_SERVER);
     add_text(b, "class", r, row, COL_CLASS);
-    buf_addf(b, ",\"level\":%s,\"power\":%s,\"power_score\":null,\"power_rank\":null}",
+    buf_addf(b,
+             ",\"level\":%s,\"power\":%s,\"power_score\":null,\"power_rank\":null,"
+             "\"rank_change\":null}",
              PQgetvalue(r, row, COL_LEVEL),
              PQgetisnull(r, row, COL_POWER) ? "null" : PQgetvalue(r, row, COL_POWER));
 }
@@ -61,7 +64,7 @@ static void send_rows(const struct live *v, const PGresult *r, int64_t total)
                  (uint64_t)total, v->rq->gzip ? "-gz" : "");
         reply.etag = etag;
     }
-    board_add_tail(&b, &v->q, rows, total, NULL, false);
+    board_add_tail(&b, v->rq, &v->q, rows, total, NULL);
     reply_buf(v->rq, &reply, &b);
 }
 
@@ -73,6 +76,8 @@ static void on_rows(void *arg, const PGresult *r, const struct err *e)
     (void)e;
     if (!r || PQntuples(r) < 1 || !text_to_i64(PQgetvalue(r, 0, COL_TOTAL), 0, INT64_MAX, &total)) {
         reply_unavailable(v->rq, "There is no stored ranking and the database does not answer.");
+    } else if (total == 0 && *v->q.cls) {
+        reply_problem(v->rq, 404, "class", "There is no such class on this board.");
     } else if (total == 0 && *v->q.server && !board_is_default_server(v->q.server)) {
         reply_problem(v->rq, 404, "server", "There is no such server.");
     } else {
@@ -85,7 +90,7 @@ static void on_rows(void *arg, const PGresult *r, const struct err *e)
 void live_answer(const struct request *rq, const struct board_query *q)
 {
     char count[24], first[24];
-    const char *values[] = {q->server, count, first};
+    const char *values[] = {q->server, count, first, q->cls};
     struct live *v;
     struct err e;
 
@@ -98,8 +103,7 @@ void live_answer(const struct request *rq, const struct board_query *q)
     *v = (struct live){request_keep(rq), *q};
     snprintf(count, sizeof count, "%" PRId64, q->count);
     snprintf(first, sizeof first, "%" PRId64, q->first);
-    if (!pgpool_query(rq->loop->pg, *q->server ? LIVE_SQL("server = $1") : LIVE_SQL("$1 = ''"), 3,
-                      values, on_rows, v, &e)) {
+    if (!pgpool_query(rq->loop->pg, LIVE_SQL, ARRAY_LEN(values), values, on_rows, v, &e)) {
         on_rows(v, NULL, &e);
     }
 }

@@ -45,6 +45,7 @@ struct loader {
     pthread_cond_t first_look;
     bool looked;
     struct image *image; /* one reference, or NULL */
+    struct image *older; /* the same */
 };
 
 enum loader_state loader_state(const struct loader *l)
@@ -65,6 +66,36 @@ struct image *loader_image(struct loader *l)
     img = l->image ? image_ref(l->image) : NULL;
     pthread_mutex_unlock(&l->lock);
     return img;
+}
+
+struct image *loader_older(struct loader *l, int64_t run_id)
+{
+    struct image *img = NULL;
+
+    pthread_mutex_lock(&l->lock);
+    if (l->older && l->older->head->run_id == run_id) {
+        img = image_ref(l->older);
+    }
+    pthread_mutex_unlock(&l->lock);
+    return img;
+}
+
+/* Takes over the reference, lets go of what was there. img may be NULL. */
+static void keep_older(struct loader *l, struct image *img)
+{
+    struct image *before;
+
+    pthread_mutex_lock(&l->lock);
+    before = l->older;
+    l->older = img;
+    pthread_mutex_unlock(&l->lock);
+    image_unref(before);
+}
+
+/* Before a generation is read: no more than two are in memory at a time. */
+static void make_room(void *loader)
+{
+    keep_older(loader, NULL);
 }
 
 void loader_subscribe(struct loader *l, int eventfd)
@@ -181,7 +212,11 @@ static void take_new(struct loader *l, struct image *img, int64_t started_ms)
              img->head->run_id, img->head->entries, img->block_bytes, clock_mono_ms() - started_ms);
     set_state(l, LOADER_LIVE);
     mark_looked(l);
-    retire(l, old);
+    if (old && atomic_load(&old->walked)) {
+        keep_older(l, old);
+    } else {
+        retire(l, old);
+    }
     store(l, img);
     image_unref(img);
 }
@@ -194,7 +229,7 @@ static bool look(struct loader *l, PGconn *pg)
     struct err e = {0};
 
     /* Only this thread changes l->image, so it may be read without the lock here. */
-    switch (image_load(pg, l->image, &fresh, &e)) {
+    switch (image_load(pg, &(struct image_want){l->image, make_room, l}, &fresh, &e)) {
     case IMAGE_LOAD_FAILED:
         log_warn("ranking.load", "error=%s", LOGQ(e.text));
         return false;

@@ -37,6 +37,11 @@ void loader_free(struct loader *l);
 void loader_subscribe(struct loader *l, int eventfd);
 /* The image now, with a reference for the caller, or NULL. From any thread. */
 struct image *loader_image(struct loader *l);
+/*
+ * The image before that one, when it is of this run, with a reference, or NULL. It is kept only
+ * when somebody walked over it, and until the next one begins to be read.
+ */
+struct image *loader_older(struct loader *l, int64_t run_id);
 enum loader_state loader_state(const struct loader *l);
 /* PostgreSQL has said of this image that it is the live generation; not yet: it is the stored one.
  */

@@ -55,6 +55,8 @@ static void take_image(struct loop *l)
     image_unref(l->image);
     l->image = loader_image(l->loader);
     cache_clear(l->cache);
+    body_unref(l->servers); /* tells of the ranking as well */
+    l->servers = NULL;
 }
 
 static void on_wake(evutil_socket_t fd, short what, void *arg)

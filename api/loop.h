@@ -48,6 +48,7 @@ struct loop {
     int64_t drain_until_ms;
     int64_t say_full_ms; /* not to be logged again before */
     char date[40];       /* the Date header of this second */
+    int exports;         /* whole boards that are being sent */
     struct body *servers;
     int64_t servers_until_ms;
 };

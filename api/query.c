@@ -52,6 +52,20 @@ bool query_decode(const char *s, size_t len, char *out, size_t cap, size_t *out_
     return true;
 }
 
+void query_encode(struct buf *b, const char *s)
+{
+    for (; *s; s++) {
+        unsigned char c = (unsigned char)*s;
+
+        if ((c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') ||
+            strchr("-._~", c)) {
+            buf_addch(b, *s);
+        } else {
+            buf_addf(b, "%%%02X", c);
+        }
+    }
+}
+
 static bool set_number(const struct query_param *p, const char *s, size_t len,
                        struct query_value *v, struct query_error *e)
 {

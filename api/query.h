@@ -1,7 +1,7 @@
 #ifndef API_QUERY_H
 #define API_QUERY_H
 
-#include "common/base.h"
+#include "common/buf.h"
 
 /*
  * The query string of a request against a table of the parameters that an endpoint knows. Strict:
@@ -41,5 +41,8 @@ bool query_parse(const char *query, const struct query_param *params, size_t n,
 
 /* Percent-decoding, "+" is a space. False when malformed or longer than cap. */
 bool query_decode(const char *s, size_t len, char *out, size_t cap, size_t *out_len) MUST_CHECK;
+
+/* Appends s percent-encoded, as the value of a parameter. */
+void query_encode(struct buf *b, const char *s);
 
 #endif

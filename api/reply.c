@@ -36,6 +36,7 @@ static const char *reason_of(int status)
         {400, "Bad Request"},
         {404, "Not Found"},
         {405, "Method Not Allowed"},
+        {410, "Gone"},
         {413, "Content Too Large"},
         {417, "Expectation Failed"},
         {431, "Request Header Fields Too Large"},
@@ -173,19 +174,25 @@ void reply_buf(const struct request *rq, const struct reply *r, struct buf *b)
     body_unref(body);
 }
 
-void reply_problem(const struct request *rq, int status, const char *param, const char *detail)
+/* extra: a further member, or NULL. */
+struct problem {
+    int status;
+    const char *detail;
+    const char *extra_key, *extra;
+};
+
+static void send_problem(const struct request *rq, const struct problem *p)
 {
-    const char *title = reason_of(status);
     struct body *body;
     struct buf b;
 
     buf_init(&b, PROBLEM_MAX);
-    buf_addf(&b, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":", title,
-             status);
-    buf_add_json(&b, detail, strlen(detail));
-    if (param && *param) {
-        buf_addstr(&b, ",\"param\":");
-        buf_add_json(&b, param, strlen(param));
+    buf_addf(&b, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":",
+             reason_of(p->status), p->status);
+    buf_add_json(&b, p->detail, strlen(p->detail));
+    if (p->extra && *p->extra) {
+        buf_addf(&b, ",\"%s\":", p->extra_key);
+        buf_add_json(&b, p->extra, strlen(p->extra));
     }
     buf_addstr(&b, "}");
     MUST(!b.failed);
@@ -199,7 +206,17 @@ void reply_problem(const struct request *rq, int status, const char *param, cons
     }
     add_body(rq, body);
     body_unref(body);
-    finish(rq, status);
+    finish(rq, p->status);
+}
+
+void reply_problem(const struct request *rq, int status, const char *param, const char *detail)
+{
+    send_problem(rq, &(struct problem){status, detail, "param", param});
+}
+
+void reply_gone(const struct request *rq, const char *latest, const char *detail)
+{
+    send_problem(rq, &(struct problem){410, detail, "latest", latest});
 }
 
 void reply_unavailable(const struct request *rq, const char *detail)

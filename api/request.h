@@ -35,6 +35,8 @@ void reply_buf(const struct request *rq, const struct reply *r, struct buf *b);
 void reply_problem(const struct request *rq, int status, const char *param, const char *detail);
 /* 503 with Retry-After. */
 void reply_unavailable(const struct request *rq, const char *detail);
+/* 410, with the address of what is there instead. */
+void reply_gone(const struct request *rq, const char *latest, const char *detail);
 /* 405. */
 void reply_not_allowed(const struct request *rq, const char *allow);
 

@@ -12,6 +12,7 @@
 #define PAGE_SIZE_MAX 200
 #define PAGE_MAX      1000000000
 #define UPDATES_MAX   100
+#define AROUND_MAX    100
 
 #define READ (EVHTTP_REQ_GET | EVHTTP_REQ_HEAD)
 
@@ -20,16 +21,35 @@
         "server", QUERY_TEXT_OPTIONAL, 0, 0, 0, "server; none or \"all\": over every server"       \
     }
 
+#define CLASS_OPTIONAL                                                                             \
+    {                                                                                              \
+        "class", QUERY_TEXT_OPTIONAL, 0, 0, 0, "only this class; ranks are among it"               \
+    }
+
 /* In the order in which the handlers expect their values. */
 static const struct query_param TOP_PARAMS[] = {
     SERVER_OPTIONAL,
+    CLASS_OPTIONAL,
     {"limit", QUERY_INT, 1, TOP_MAX, 100, "how many places"},
 };
 static const struct query_param PAGE_PARAMS[] = {
     SERVER_OPTIONAL,
+    CLASS_OPTIONAL,
     {"page", QUERY_INT, 1, PAGE_MAX, 1, "page, from 1"},
     {"page_size", QUERY_INT, 1, PAGE_SIZE_MAX, 20, "places on a page"},
+    {"cursor", QUERY_TEXT_OPTIONAL, 0, 0, 0,
+     "in place of page: \"start\", then next_cursor of each answer; all pages are of one ranking"},
 };
+static const struct query_param AROUND_PARAMS[] = {
+    {"server", QUERY_TEXT, 0, 0, 0, "the character's server"},
+    {"name", QUERY_TEXT, 0, 0, 0, "the character's name"},
+    {"board", QUERY_TEXT_OPTIONAL, 0, 0, 0,
+     "server (if none is given), all, class or server_class"},
+    {"above", QUERY_INT, 0, AROUND_MAX, 5, "places above"},
+    {"below", QUERY_INT, 0, AROUND_MAX, 5, "places below"},
+};
+static const struct query_param SERVER_PARAMS[] = {SERVER_OPTIONAL};
+static const struct query_param EXPORT_PARAMS[] = {SERVER_OPTIONAL, CLASS_OPTIONAL};
 static const struct query_param CHARACTER_PARAMS[] = {
     {"server", QUERY_TEXT, 0, 0, 0, "server"},
     {"name", QUERY_TEXT, 0, 0, 0, "the character's name"},
@@ -48,6 +68,17 @@ const struct route ROUTES[] = {
      "The first places of a board.", "Top", JSON, true},
     {"/api/ranking", READ, handle_page, PARAMS(PAGE_PARAMS), "rankingPage", "A board by pages.",
      "Page", JSON, true},
+    {"/api/ranking/around", READ, handle_around, PARAMS(AROUND_PARAMS), "rankingAround",
+     "The places around a character on one of its boards.", "Around", JSON, true},
+    {"/api/ranking/cutoffs", READ, handle_cutoffs, PARAMS(SERVER_PARAMS), "rankingCutoffs",
+     "The lowest score of each tier.", "Cutoffs", JSON, true},
+    {"/api/ranking/distribution", READ, handle_distribution, PARAMS(SERVER_PARAMS),
+     "rankingDistribution", "How scores, tiers and classes are spread.", "Distribution", JSON,
+     true},
+    {"/api/ranking.csv", READ, handle_csv, PARAMS(EXPORT_PARAMS), "rankingCsv",
+     "A whole board as CSV.", "Text", "text/csv; charset=utf-8", true},
+    {"/api/ranking.ndjson", READ, handle_ndjson, PARAMS(EXPORT_PARAMS), "rankingNdjson",
+     "A whole board, an item a line.", "Text", "application/x-ndjson", true},
     {"/api/character", READ, handle_character, PARAMS(CHARACTER_PARAMS), "character",
      "One character, as stored.", "Character", JSON, false},
     {"/api/updates", READ, handle_updates, PARAMS(UPDATES_PARAMS), "updates",

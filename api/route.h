@@ -33,6 +33,11 @@ void route_request(struct evhttp_request *http, void *arg);
 /* The handlers; each answers now or, with a request_keep(), in a later turn. */
 void handle_top(const struct request *rq, const struct query_value *values);
 void handle_page(const struct request *rq, const struct query_value *values);
+void handle_around(const struct request *rq, const struct query_value *values);
+void handle_cutoffs(const struct request *rq, const struct query_value *values);
+void handle_distribution(const struct request *rq, const struct query_value *values);
+void handle_csv(const struct request *rq, const struct query_value *values);
+void handle_ndjson(const struct request *rq, const struct query_value *values);
 void handle_character(const struct request *rq, const struct query_value *values);
 void handle_updates(const struct request *rq, const struct query_value *values);
 void handle_servers(const struct request *rq, const struct query_value *values);

@@ -5,7 +5,7 @@
  * The eight stats that count (docs/scoring.md), in the order in which they are checked, written and
  * imported everywhere.
  */
-enum stat {
+enum stat_key {
     STAT_ATTACK,
     STAT_DAMAGE_AMP,
     STAT_CRIT_RATE,

@@ -30,7 +30,7 @@ struct payload_fault {
     char reason[96];  /* valid UTF-8, what was found */
 };
 
-/* With several faulty stats the first in the order of enum stat is told. */
+/* With several faulty stats the first in the order of enum stat_key is told. */
 enum payload_kind payload_parse(const char *text, size_t len, struct payload_stats *stats,
                                 struct payload_fault *fault);
 

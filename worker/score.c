@@ -65,7 +65,7 @@ bool score_average(const struct population *p, const struct order *by_id,
     return true;
 }
 
-static double ratio(const double stats[STAT_COUNT], const int64_t avg[STAT_COUNT], enum stat s)
+static double ratio(const double stats[STAT_COUNT], const int64_t avg[STAT_COUNT], enum stat_key s)
 {
     return avg[s] == 0 ? 1.0 : stats[s] / (double)avg[s];
 }

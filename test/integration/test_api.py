@@ -10,7 +10,8 @@ import pytest
 import harness
 from board import SIX, Api, add_characters, character_path, publish
 
-ITEM_KEYS = ["rank", "name", "server", "class", "level", "power", "power_score", "power_rank"]
+ITEM_KEYS = ["rank", "name", "server", "class", "level", "power", "power_score", "power_rank",
+             "rank_change"]
 
 
 @pytest.fixture
@@ -37,7 +38,10 @@ def test_top_of_every_server(api):
     assert all(list(i) == ITEM_KEYS for i in doc["items"])
     assert [i["rank"] for i in doc["items"]] == [1, 2, 3, 4, 5, 6]
     assert doc["total"] == 6 and doc["is_snapshot"] is True
-    assert doc["snapshot"] == {"id": api.run, "generated_at": doc["generated_at"], "stale": False}
+    snapshot = doc["snapshot"]
+    assert list(snapshot) == ["id", "generated_at", "stale", "next_expected_at"]
+    assert (snapshot["id"], snapshot["generated_at"]) == (api.run, doc["generated_at"])
+    assert snapshot["stale"] is False and snapshot["next_expected_at"] > snapshot["generated_at"]
     first = doc["items"][0]
     assert (first["server"], first["class"], first["level"]) == ("Siel", "Warrior", 38)
     assert (first["power"], first["power_score"], first["power_rank"]) == (426124, 999, "B2")
@@ -65,7 +69,7 @@ def test_pages(api):
     doc = api.json("/api/ranking?page=2&page_size=4")
     assert list(doc) == [
         "items", "page", "page_size", "total", "total_pages", "generated_at", "is_snapshot",
-        "snapshot",
+        "snapshot", "next_cursor",
     ]
     assert [(i["rank"], i["name"]) for i in doc["items"]] == [(5, SIX[4][1]), (6, SIX[5][1])]
     assert (doc["page"], doc["page_size"], doc["total"], doc["total_pages"]) == (2, 4, 6, 2)
@@ -98,7 +102,7 @@ def test_stale_entries_are_marked(api, pg):
     def marked():
         items = api.json("/api/ranking/top")["items"]
         assert all("stale" not in i for i in items[:5])
-        return list(items[5]) == ITEM_KEYS + ["stale"] and items[5]["stale"] is True
+        return list(items[5]) == ITEM_KEYS[:-1] + ["stale", "rank_change"] and items[5]["stale"] is True
 
     harness.wait_for(marked, 10, "the marked entry")
 
@@ -186,7 +190,7 @@ def test_updates_are_the_latest_changes_first(api, pg):
 
 def test_servers_start_with_the_five_and_follow_the_characters(api, pg):
     five = ["Siel", "Israphel", "Nezakan", "Zikel", "Chantra"]
-    assert api.json("/api/servers") == {"servers": five + ["새 서버"], "default": "Siel"}
+    assert {k: v for k, v in api.json("/api/servers").items() if k in ("servers", "default")} == {"servers": five + ["새 서버"], "default": "Siel"}
     add_characters(pg, [("Another", "One", "Cleric", 1, 1, None)])
     harness.wait_for(
         lambda: api.json("/api/servers")["servers"] == five + ["Another", "새 서버"], 10,
@@ -259,7 +263,7 @@ def test_refusals(still_api, path, status, param):
 def test_refusals_say_what_would_be_right(still_api):
     assert "from 1 to 1000" in still_api.get("/api/ranking/top?limit=0").problem(400, "limit")
     detail = still_api.get("/api/ranking?siz=3").problem(400, "siz")
-    assert "server, page, page_size" in detail
+    assert "server, class, page, page_size, cursor" in detail
 
 
 @pytest.mark.parametrize("method", ["POST", "PUT", "DELETE", "PATCH", "OPTIONS", "TRACE", "BREW"])

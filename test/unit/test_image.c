@@ -79,6 +79,18 @@ static struct image *build_samples(void)
     return img;
 }
 
+static struct image_list list_of(const struct image *img, int server, int cls)
+{
+    return image_list_of(img, (struct image_board){server, cls});
+}
+
+static const struct image_row *row_of(const struct image *img, int server, uint32_t i)
+{
+    struct image_list list = list_of(img, server, IMAGE_ANY);
+
+    return image_list_row(&list, i);
+}
+
 static void test_every_character_is_found(void **state)
 {
     struct image *img = build_samples();
@@ -93,8 +105,8 @@ static void test_every_character_is_found(void **state)
         row = image_find(img, server, s->name, strlen(s->name));
         assert_non_null(row);
         assert_int_equal(row->id, 100 + s->rank);
-        assert_ptr_equal(row, image_board_row(img, IMAGE_BOARD_ALL, (uint32_t)s->rank - 1));
-        assert_ptr_equal(row, image_board_row(img, server, (uint32_t)s->server_rank - 1));
+        assert_ptr_equal(row, row_of(img, IMAGE_ANY, (uint32_t)s->rank - 1));
+        assert_ptr_equal(row, row_of(img, server, (uint32_t)s->server_rank - 1));
         assert_int_equal(row->percentile_c, s->rank * 100 + 25);
         assert_int_equal(row->power, s->rank == 4 ? IMAGE_POWER_NONE : s->rank * 1000);
         assert_int_equal(row->flags, s->rank == 6 ? IMAGE_STALE : 0);
@@ -120,7 +132,7 @@ static void test_what_is_not_there_is_not_found(void **state)
 static void test_texts_are_kept_escaped(void **state)
 {
     struct image *img = build_samples();
-    const struct image_row *row = image_board_row(img, IMAGE_BOARD_ALL, 0);
+    const struct image_row *row = row_of(img, IMAGE_ANY, 0);
     char text[64];
 
     (void)state;
@@ -134,10 +146,158 @@ static void test_boards_have_their_totals(void **state)
     struct image *img = build_samples();
 
     (void)state;
-    assert_int_equal(image_board_total(img, IMAGE_BOARD_ALL), 6);
-    assert_int_equal(image_board_total(img, image_find_server(img, "Zikel", 5)), 3);
-    assert_int_equal(image_board_total(img, image_find_server(img, "Siel", 4)), 2);
+    assert_int_equal(list_of(img, IMAGE_ANY, IMAGE_ANY).count, 6);
+    assert_int_equal(list_of(img, image_find_server(img, "Zikel", 5), IMAGE_ANY).count, 3);
+    assert_int_equal(list_of(img, image_find_server(img, "Siel", 4), IMAGE_ANY).count, 2);
     image_unref(img);
+}
+
+/* Odd ranks are Rangers, even ones have no class. */
+static void test_boards_of_a_class(void **state)
+{
+    struct image *img = build_samples();
+    int ranger = image_find_class(img, "Ranger", 6), zikel = image_find_server(img, "Zikel", 5);
+    int none = image_find_class(img, "", 0), siel = image_find_server(img, "Siel", 4);
+    struct image_list rangers = list_of(img, IMAGE_ANY, ranger);
+    struct image_list there = list_of(img, zikel, ranger);
+
+    (void)state;
+    assert_int_equal(image_find_class(img, "ranger", 6), -1);
+    assert_int_equal(rangers.count, 3);
+    for (uint32_t i = 0; i < 3; i++) {
+        assert_int_equal(image_list_row(&rangers, i)->id, 101 + 2 * i);
+        assert_int_equal(image_list_rank(&rangers, image_list_row(&rangers, i)), i + 1);
+    }
+    assert_int_equal(image_list_rank(&rangers, &img->rows[1]), 0);
+    assert_int_equal(there.count, 2);
+    assert_int_equal(image_list_row(&there, 1)->id, 105);
+    assert_int_equal(image_list_rank(&there, &img->rows[4]), 2);
+    assert_int_equal(list_of(img, siel, ranger).count, 1);
+    assert_int_equal(list_of(img, siel, none).count, 1);
+    assert_int_equal(list_of(img, image_find_server(img, "\xf0\x9f\x98\x80\"", 5), ranger).count,
+                     0);
+    assert_int_equal(list_of(img, IMAGE_NONE, IMAGE_ANY).count, 0);
+    assert_int_equal(list_of(img, IMAGE_ANY, IMAGE_NONE).count, 0);
+    image_unref(img);
+}
+
+static void test_rows_of_one_score_share_a_rank(void **state)
+{
+    struct err e = {0};
+    struct image_builder *b = image_builder_new(1, SCORED_US, 5, &e);
+    static const int64_t SCORES[] = {9, 7, 7, 7, 1};
+    struct image_list all;
+    struct image *img;
+
+    (void)state;
+    for (int i = 0; i < 5; i++) {
+        char name[] = {(char)('a' + i), '\0'};
+        struct image_source s = source_of(&(struct sample){i + 1, "A", i + 1, name});
+
+        s.power_score = SCORES[i];
+        assert_true(image_builder_add(b, &s, &e));
+    }
+    img = image_builder_finish(b, &e);
+    assert_non_null(img);
+    all = list_of(img, IMAGE_ANY, IMAGE_ANY);
+    assert_int_equal(image_list_tied_rank(&all, 9), 1);
+    assert_int_equal(image_list_tied_rank(&all, 7), 2);
+    assert_int_equal(image_list_tied_rank(&all, 1), 5);
+    assert_int_equal(image_list_tied_rank(&all, 0), 6);
+    image_unref(img);
+}
+
+static void test_tiers_and_averages_of_a_server(void **state)
+{
+    struct err e = {0};
+    struct image_builder *b = image_builder_new(7, SCORED_US, ARRAY_LEN(SAMPLES), &e);
+    struct image_averages a = {
+        .server = "Siel", .server_len = 4, .sample_size = 2, .average = {1, 2, 3, 4, 5, 6, 7, 8}};
+    const struct image_stats *s;
+    struct image *img;
+    int b1 = image_tier_number("B1");
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(SAMPLES); i++) {
+        struct image_source row = source_of(&SAMPLES[i]);
+
+        assert_true(image_builder_add(b, &row, &e));
+    }
+    assert_true(image_builder_add_averages(b, &a, &e));
+    a.server = "gone";
+    assert_true(image_builder_add_averages(b, &a, &e)); /* not on the board: left out */
+    img = image_builder_finish(b, &e);
+    assert_non_null(img);
+    s = &img->stats[image_find_server(img, "Siel", 4)];
+    assert_int_equal(s->sample_size, 2);
+    assert_int_equal(s->average[STAT_HP], 8);
+    assert_int_equal(s->tier_count[b1], 2);
+    assert_int_equal(s->tier_min[b1], 1997); /* of rank 3 */
+    s = &img->stats[img->head->servers];
+    assert_int_equal(s->tier_count[b1], 6);
+    assert_int_equal(s->tier_min[b1], 1994);
+    assert_int_equal(img->stats[image_find_server(img, "Zikel", 5)].sample_size, 0);
+    image_unref(img);
+}
+
+static void test_tiers_have_numbers(void **state)
+{
+    (void)state;
+    assert_int_equal(image_tier_number("S5"), 0);
+    assert_int_equal(image_tier_number("D1"), IMAGE_TIERS - 1);
+    for (int i = 0; i < IMAGE_TIERS; i++) {
+        assert_int_equal(image_tier_number(image_tier_name(i)), i);
+    }
+    assert_int_equal(image_tier_number("E1"), -1);
+    assert_int_equal(image_tier_number("S0"), -1);
+    assert_int_equal(image_tier_number("S6"), -1);
+    assert_int_equal(image_tier_number("\0\0"), -1);
+}
+
+/* Ranks 1 and 2 have changed places since; one is new, one had another id, one another server. */
+static void test_where_everybody_stood_before(void **state)
+{
+    static const struct sample NOW[] = {
+        {1, "Siel", 1, "Plain"}, {2, "Zikel", 1, "Quote\"Back\\slash"},
+        {3, "Siel", 2, "new"},   {4, "Zikel", 2, "Plain"},
+        {5, "New", 1, "나무꾼"},
+    };
+    static const int64_t IDS[] = {102, 101, 900, 901, 103};
+    static const uint32_t BEFORE[] = {2, 1, 0, 0, 0}, SERVER_BEFORE[] = {1, 1, 0, 0, 0};
+    struct image *old = build_samples();
+
+    (void)state;
+    for (int way = 0; way < 2; way++) {
+        struct err e = {0};
+        struct image_builder *b = image_builder_new(8, SCORED_US, ARRAY_LEN(NOW), &e);
+        struct image *img;
+
+        for (size_t i = 0; i < ARRAY_LEN(NOW); i++) {
+            struct image_source s = source_of(&NOW[i]);
+
+            s.id = IDS[i];
+            assert_true(image_builder_add(b, &s, &e));
+        }
+        if (way == 0) {
+            image_builder_take_before(b, old);
+        } else { /* by id alone, so who moved to another server is known as well */
+            assert_true(image_builder_expect_before(b, &e));
+            for (uint32_t i = 0; i < old->head->entries; i++) {
+                image_builder_add_before(b, old->rows[i].id, i + 1, old->rows[i].server_rank);
+            }
+            image_builder_add_before(b, 901, 0, 1); /* nonsense is left out */
+        }
+        img = image_builder_finish(b, &e);
+        assert_non_null(img);
+        for (size_t i = 0; i < ARRAY_LEN(NOW); i++) {
+            bool moved = way == 1 && i == 4;
+
+            assert_int_equal(img->rows[i].before, moved ? 3 : BEFORE[i]);
+            assert_int_equal(img->rows[i].server_before, moved ? 2 : SERVER_BEFORE[i]);
+        }
+        image_unref(img);
+    }
+    image_unref(old);
 }
 
 static void test_an_empty_generation_is_an_image(void **state)
@@ -147,7 +307,7 @@ static void test_an_empty_generation_is_an_image(void **state)
 
     (void)state;
     assert_non_null(img);
-    assert_int_equal(image_board_total(img, IMAGE_BOARD_ALL), 0);
+    assert_int_equal(list_of(img, IMAGE_ANY, IMAGE_ANY).count, 0);
     assert_int_equal(image_find_server(img, "Siel", 4), -1);
     image_unref(img);
 }
@@ -379,7 +539,7 @@ static void test_copy_rows_are_read(void **state)
     assert_true(feed(&c, COPY_END, sizeof COPY_END));
     img = image_builder_finish(c.builder, &e);
     assert_non_null(img);
-    row = image_board_row(img, IMAGE_BOARD_ALL, 0);
+    row = row_of(img, IMAGE_ANY, 0);
     assert_int_equal(row->id, 42);
     assert_int_equal(row->level, 33);
     assert_int_equal(row->power, IMAGE_POWER_NONE);
@@ -434,6 +594,11 @@ int main(void)
         cmocka_unit_test(test_what_is_not_there_is_not_found),
         cmocka_unit_test(test_texts_are_kept_escaped),
         cmocka_unit_test(test_boards_have_their_totals),
+        cmocka_unit_test(test_boards_of_a_class),
+        cmocka_unit_test(test_rows_of_one_score_share_a_rank),
+        cmocka_unit_test(test_tiers_and_averages_of_a_server),
+        cmocka_unit_test(test_tiers_have_numbers),
+        cmocka_unit_test(test_where_everybody_stood_before),
         cmocka_unit_test(test_an_empty_generation_is_an_image),
         cmocka_unit_test(test_broken_generations_are_refused),
         cmocka_unit_test(test_a_missing_row_is_noticed),
