@@ -123,6 +123,7 @@ fuzz:
 	  echo "== $$f"; build/fuzz/$$f -max_total_time=$(FUZZ_SECONDS) -timeout=10 -rss_limit_mb=2048 \
 	    build/fuzz/corpus/$$f $$(ls -d test/fuzz/corpus/$$f 2>/dev/null); done
 build/fuzz/%: test/fuzz/%.c FORCE
+	@mkdir -p build/fuzz
 	$(FUZZ_CC) $(CPPFLAGS) -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
 	  -ffp-contract=off -o $@ $< $(FUZZ_DEPS_$(patsubst fuzz_%,%,$*)) $(FUZZ_COMMON) $(OUT)/gen/migrations.c $(LIBS)
 

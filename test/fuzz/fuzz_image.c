@@ -10,21 +10,34 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static volatile unsigned sink; /* keeps the compiler from leaving the reads out */
 
+static unsigned touch_row(const struct image *img, const struct image_row *r)
+{
+    unsigned sum = img->classes[r->cls].text_len;
+
+    for (uint32_t k = 0; k < r->name_len; k++) {
+        sum += (unsigned char)img->text[r->name_off + k];
+    }
+    sum += image_find(img, r->server, img->text + r->name_off, r->name_len) != NULL;
+    return sum + (unsigned)image_tier_number(r->tier);
+}
+
 /* Reads all that requests may read. */
 static unsigned touch(const struct image *img)
 {
     unsigned sum = 0;
 
-    for (int board = IMAGE_BOARD_ALL; board < (int)img->head->servers; board++) {
-        for (uint32_t i = 0; i < image_board_total(img, board); i++) {
-            const struct image_row *r = image_board_row(img, board, i);
+    for (int server = IMAGE_ANY; server < (int)img->head->servers; server++) {
+        for (int cls = IMAGE_ANY; cls < (int)img->head->classes; cls++) {
+            struct image_list list = image_list_of(img, (struct image_board){server, cls});
 
-            for (uint32_t k = 0; k < r->name_len; k++) {
-                sum += (unsigned char)img->text[r->name_off + k];
+            for (uint32_t i = 0; i < list.count; i++) {
+                const struct image_row *r = image_list_row(&list, i);
+
+                sum += touch_row(img, r) + image_list_rank(&list, r);
+                sum += image_list_tied_rank(&list, r->power_score);
             }
-            sum += image_find(img, r->server, img->text + r->name_off, r->name_len) != NULL;
-            sum += img->classes[r->cls].text_len;
         }
+        sum += img->stats[server < 0 ? img->head->servers : (uint32_t)server].tier_count[0];
     }
     return sum + (image_find_server(img, "Siel", 4) >= 0);
 }
