@@ -53,7 +53,7 @@ bool flow_no_memory(struct err *e)
     return err_set(e, ERR_RETRYABLE, "MemoryError", "no memory for what follows a task");
 }
 
-static bool too_much(struct err *e)
+bool flow_too_much(struct err *e)
 {
     return err_set(e, ERR_PERMANENT, "ValueError",
                    "what follows the task is more than %d messages or %zu bytes", FLOW_ITEMS_MAX,
@@ -75,7 +75,7 @@ cJSON *flow_copy(struct flow_build *b, const cJSON *v)
 {
     b->flow->copied += weight(v);
     if (b->flow->copied > COPIES_MAX) {
-        too_much(b->e);
+        flow_too_much(b->e);
         return NULL;
     }
     return cJSON_Duplicate(v, true);
@@ -107,12 +107,12 @@ bool flow_add(struct flow_build *b, enum follow_kind kind, const char *key, char
     item.len = bytes ? strlen(bytes) : 0;
     if (!item.key || !item.bytes || !item.guard || !grow(f) || f->count >= FLOW_ITEMS_MAX ||
         f->bytes + item.len > FLOW_BYTES_MAX) {
-        bool memory = item.key && item.bytes && item.guard;
+        bool memory = item.key && item.guard;
 
         drop(item.key);
         drop(item.bytes);
         drop(item.guard);
-        return memory ? too_much(b->e) : flow_no_memory(b->e);
+        return memory ? flow_too_much(b->e) : flow_no_memory(b->e);
     }
     f->items[f->count++] = item;
     f->bytes += item.len;

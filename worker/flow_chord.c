@@ -41,7 +41,10 @@ bool flow_add_part(struct flow_build *b, const struct flow_part_of *of, const ch
                             .member = member_text(of, state, result),
                             .body = of->body};
     snprintf(p->score, sizeof p->score, of->index < 0 ? "+inf" : "%" PRId64, of->index);
-    return (p->group && p->id && p->member) || flow_no_memory(b->e);
+    if (!p->member) {
+        return flow_too_much(b->e);
+    }
+    return (p->group && p->id) || flow_no_memory(b->e);
 }
 
 const struct flow_part *flow_part(const struct flow *f)

@@ -20,9 +20,10 @@ struct flow_build {
 
 /* ---- items (flow.c) ---- */
 
-/* Takes bytes (NULL: memory was out). */
+/* Takes bytes (NULL: they are too long, or memory was out; nobody can tell). */
 bool flow_add(struct flow_build *b, enum follow_kind kind, const char *key, char *bytes);
 bool flow_no_memory(struct err *e);
+bool flow_too_much(struct err *e);
 /* A deep copy, the caller's; NULL when memory is out or too much has been copied already. */
 cJSON *flow_copy(struct flow_build *b, const cJSON *v);
 

@@ -160,7 +160,7 @@ static int64_t number_or(const char *text, int64_t fallback)
         return fallback;
     }
     v = strtoll(text, &end, 10);
-    return *text != '\0' && *end == '\0' && v >= 0 && v <= BROKER_PARTS_MAX ? v : fallback;
+    return *text != '\0' && *end == '\0' && v >= 0 && v <= INT32_MAX ? v : fallback;
 }
 
 /* NULL members: not complete, or memory is out. */

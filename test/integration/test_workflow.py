@@ -1,5 +1,6 @@
 """Workflows of a real Celery client, carried by our worker: links, chains, groups, chords."""
 
+import base64
 import json
 import random
 import re
@@ -7,7 +8,7 @@ import time
 
 import pytest
 from celery import chain, chord, group
-from celery.exceptions import ChordError
+from celery.exceptions import ChordError, TaskRevokedError
 
 from harness import wait_for
 from jobs import Jobs, celery_client, worker_env
@@ -154,6 +155,76 @@ def test_a_failing_step_ends_the_chain(worker, add, fail, jobs):
     assert jobs.document(r.parent.id)["status"] == "FAILURE"
     jobs.quiet()
     assert jobs.counter("done") == 2
+
+
+def test_an_expired_step_ends_the_chain(worker, add, jobs):
+    r = chain(add(1, 1), add(1).set(expires=-1), add(2)).apply_async()
+    error = r.get(timeout=15, propagate=False)
+    assert isinstance(error, TaskRevokedError) and str(error) == "expired"
+    assert [jobs.document(x)["status"] for x in (r.parent.id, r.id)] == ["REVOKED", "REVOKED"]
+    jobs.quiet()
+
+
+def test_an_expired_part_fails_the_body(worker, add, total, jobs):
+    r = chord([add(1, 1), add(1).set(expires=-1)], total()).apply_async()
+    error = r.get(timeout=15, propagate=False)
+    assert isinstance(error, ChordError) and "raised TaskRevokedError('expired')" in str(error)
+    jobs.quiet()
+    assert chord_keys(jobs) == []
+
+
+def test_parts_that_store_no_result_count(worker, add, total, jobs):
+    parts = [add(i, i).set(ignore_result=True) for i in range(3)]
+    r = chord(parts, total()).apply_async()
+    assert r.get(timeout=15) == 6
+    assert all(jobs.document(x.id) is None for x in r.parent.results)
+
+
+def test_what_follows_and_cannot_be_sent_is_a_failure(worker, client, jobs):
+    """The result, twelve times, is more than one step may send."""
+    callbacks = [client.signature("test.echo", args=[i]) for i in range(12)]
+    r = client.send_task("test.echo", args=["x" * 1_500_000], link=callbacks)
+    with pytest.raises(ValueError, match="what follows the task"):
+        r.get(timeout=30)
+    jobs.quiet()
+
+
+def test_a_chord_s_key_of_the_wrong_kind_holds_nobody_up(worker, jobs):
+    body = {"task": "test.sum", "args": [], "kwargs": {}, "options": {"task_id": "body"}}
+    jobs.redis.set("celery-taskset-meta-g.j", "no set")
+    part = jobs.push("test.add", 1, group="g", group_index=0, chord=body)
+    assert jobs.ended(part)["result"] == 1
+    worker.wait_log("chord.broken")
+    jobs.quiet()
+
+
+def test_a_chord_of_more_parts_than_are_taken_fails(worker, jobs):
+    body = {"task": "test.sum", "args": [], "kwargs": {}, "options": {"task_id": "body"}}
+    jobs.redis.zadd("celery-taskset-meta-g.j",
+                    {json.dumps([1, f"t{i}", "SUCCESS", i]): i for i in range(10_000)})
+    jobs.redis.set("celery-taskset-meta-g.s", 10_001)
+    jobs.push("test.add", 1, group="g", group_index=10_000, chord=body)
+    assert "too large" in jobs.ended("body")["result"]["exc_message"][0]
+    jobs.quiet()
+
+
+def test_parts_of_others_that_are_no_json_are_passed_on(worker, client, jobs):
+    """NaN, which Python writes; what is no result at all ends the chord."""
+    key = "celery-taskset-meta-g"
+    body = {"task": "test.echo", "args": [], "kwargs": {},
+            "options": {"task_id": "body", "queue": "away"}}
+    jobs.redis.zadd(key + ".j", {'[1, "t0", "SUCCESS", {"x": NaN, "n": 12345678901234567890}]': 0})
+    jobs.redis.set(key + ".s", 2)
+    jobs.push("test.add", 1, group="g", group_index=1, chord=body)
+    wait_for(lambda: jobs.redis.llen("away"), what="the body")
+    sent = base64.b64decode(json.loads(jobs.redis.lpop("away"))["body"]).decode()
+    assert sent.startswith('[[[{"x": NaN, "n": 12345678901234567890}, 1]], ')
+
+    jobs.redis.delete("aion2:chord:g")
+    jobs.redis.zadd(key + ".j", {"garbage": 0})
+    jobs.redis.set(key + ".s", 2)
+    jobs.push("test.add", 1, group="g", group_index=1, chord=body)
+    assert "Join error" in jobs.ended("body")["result"]["exc_message"][0]
 
 
 def test_a_retried_step_goes_on_with_the_chain(worker, add, client, jobs):

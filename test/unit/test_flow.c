@@ -600,6 +600,28 @@ static void test_too_much_is_refused(void **state)
     buf_fini(&text);
 }
 
+/* That is no lack of memory, which would be tried again for ever. */
+static void test_a_result_too_long_to_pass_on_is_refused(void **state)
+{
+    static const char *const MESSAGES[] = {PLAIN("\"callbacks\":[" SIG("a", "") "]"),
+                                           PLAIN("\"group\":\"g\",\"chord\":" SIG("d", ""))};
+    size_t len = FLOW_BYTES_MAX + 2;
+    char *result = malloc(len + 1);
+
+    (void)state;
+    memset(result, 'x', len);
+    result[0] = result[len - 1] = '"';
+    result[len] = '\0';
+    for (size_t i = 0; i < ARRAY_LEN(MESSAGES); i++) {
+        struct run *r = begin_text(MESSAGES[i]);
+
+        assert_false(flow_succeed(&r->f, &ENV, &r->m, result, &r->e));
+        assert_int_equal(r->e.cls, ERR_PERMANENT);
+        end(r);
+    }
+    free(result);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -620,6 +642,7 @@ int main(void)
         cmocka_unit_test(test_a_chord_ends_once),
         cmocka_unit_test(test_results_that_are_no_members_fail_the_body),
         cmocka_unit_test(test_too_much_is_refused),
+        cmocka_unit_test(test_a_result_too_long_to_pass_on_is_refused),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
