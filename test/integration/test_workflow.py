@@ -382,18 +382,20 @@ def workflow_storm(spawn, redis_server, count, kills, width=8):
     env = worker_env(redis_server, WORKER_CONCURRENCY="3")
     workers = [spawn("aion2-worker", env=env) for _ in range(3)]
     workers[0].wait_log("worker.registered")
-    slow = app.signature("test.sleep", args=[0.02]).set(immutable=True)
+    slow = app.signature("test.sleep", args=[0.05]).set(immutable=True)
     add, total = app.signature("test.add"), app.signature("test.sum")
     results = [chain(group(chain(slow.clone(), add.clone([i]).set(immutable=True))
                            for i in range(width)), total, add.clone([n])).apply_async()
                for n in range(count)]
     tasks = count * (2 * width + 2)
-    for _ in range(kills):
+    for n in range(kills):
         progress = jobs.counter("done")
         wait_for(lambda: jobs.counter("done") >= min(progress + 20, tasks), 30, "some progress")
-        victim = dice.choice(workers)
-        victim.kill()
-        victim.start()
+        if n == 0:
+            wait_for(lambda: jobs.held_count() > 0, what="somebody at work")
+        for victim in workers if n == 0 else [dice.choice(workers)]:
+            victim.kill()
+            victim.start()
     want = sum(range(width))
     assert [jobs.ended(r.id, 120)["result"] for r in results] == [want + n for n in range(count)]
     jobs.quiet(30)
