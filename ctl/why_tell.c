@@ -251,12 +251,32 @@ static void tell_overlap(const cJSON *e, struct why *w)
     say(w, "had not ended");
 }
 
+static void tell_missed(const struct why_facts *f, const cJSON *e, struct why *w)
+{
+    w->verdict = WHY_MISSED;
+    say(w, " was not sent: ");
+    if (!say_cause(f, w->slot_s, w)) {
+        say(w, "no beat sent it in time, and no reason is on record");
+    }
+    if (!json_get_str(e, "skipped")) {
+        say(w, "; the next one that was sent is that of ");
+        say_time(f, w, (double)number(e, "slot", 0));
+    }
+}
+
 static void tell_skipped(const struct why_facts *f, const cJSON *e, struct why *w)
 {
+    int64_t since_s = number(e, "since", 0);
+
+    /* What was missed before the pause began is one thing, what the pause skipped another. */
+    if (is_text(e, "skipped", "missed") || since_s > w->slot_s) {
+        tell_missed(f, e, w);
+        return;
+    }
     w->verdict = WHY_SKIPPED;
     say(w, " was skipped: ");
     if (is_text(e, "skipped", "paused")) {
-        tell_paused(f, json_get_str(e, "by"), json_get_str(e, "reason"), number(e, "since", 0), w);
+        tell_paused(f, json_get_str(e, "by"), json_get_str(e, "reason"), since_s, w);
     } else if (is_text(e, "skipped", "overlap")) {
         tell_overlap(e, w);
     } else {
@@ -270,18 +290,6 @@ static void tell_skipped(const struct why_facts *f, const cJSON *e, struct why *
             w->text[len] = '\0';
         }
     }
-}
-
-static void tell_missed(const struct why_facts *f, const cJSON *e, struct why *w)
-{
-    w->verdict = WHY_MISSED;
-    say(w, " was not sent: ");
-    if (!say_cause(f, w->slot_s, w)) {
-        say(w, "no beat sent it in time, and no reason is on record");
-    }
-    say(w, "; the slot of ");
-    say_time(f, w, (double)number(e, "slot", 0));
-    say(w, " was sent in its place");
 }
 
 static bool is_run(const cJSON *e)

@@ -12,7 +12,7 @@
 #include "scheduler/message.h"
 
 #define KEYS      12
-#define FIXED     23
+#define FIXED     24
 #define ARGS_MAX  (3 + KEYS + FIXED + 3 * SCHEDULE_MISSED_MAX)
 #define HEAD_SIZE 48
 #define TAIL_SIZE 160
@@ -29,7 +29,8 @@ struct builder {
     char tail[SCHEDULE_MISSED_MAX][TAIL_SIZE];
     char ledger[sizeof KEY_LEDGER_PREFIX + SCHEDULE_NAME_SIZE];
     char list[BROKER_LIST_SIZE];
-    char slot[24], until[24], last[24], gap[48], from[24], skipped[24], ledger_max[24];
+    char slot[24], until[24], last[24], gap[48], from[24], skipped[24], ledger_max[24],
+        missed_to[24];
     char sent[CLAIM_RAW_SIZE];
     char skip[SKIP_SIZE];
     char channel[PIDBOX_CHANNEL_SIZE];
@@ -161,6 +162,7 @@ static void add_state(struct builder *b, const struct claim_request *req)
 static void add_policies(struct builder *b, const struct claim_request *req)
 {
     const struct plan *p = req->plan;
+    int64_t missed_to_s;
 
     add_text(b, schedule_overlap_name(req->schedule->overlap));
     add_text(b, b->id);
@@ -175,6 +177,10 @@ static void add_policies(struct builder *b, const struct claim_request *req)
     add_text(b, number(b->ledger_max, req->ledger_max));
     add_text(b, KEY_RESULT_PREFIX);
     add_text(b, KEY_HELD_PREFIX);
+    if (!schedule_prev(req->schedule, p->slots[0] - 1, &missed_to_s)) {
+        missed_to_s = p->slots[0];
+    }
+    add_text(b, number(b->missed_to, missed_to_s));
 }
 
 /* The messages of the plan's slots and what the ledger says of each. */

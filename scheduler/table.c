@@ -14,6 +14,7 @@
  * only read.)
  */
 enum { GOT_TIME, GOT_REV, GOT_TABLE, GOT_LAST, GOT_GAP, GOT_SENT, GOT_COUNT };
+#define GOT_TABLE_ONLY GOT_LAST /* the first of them, without anybody's state */
 static const char *const LOOKS[GOT_COUNT] = {"TIME",
                                              "GET " KEY_SCHEDULES_REV,
                                              "HGETALL " KEY_SCHEDULES,
@@ -28,14 +29,15 @@ static void free_looks(redisReply *got[GOT_COUNT])
     }
 }
 
-/* False when the connection is of no use; a key of the wrong type stays an error in its place. */
-static bool look(redisContext *c, redisReply *got[GOT_COUNT], struct err *e)
+/* Asks the first n. False when the connection is of no use; a key of the wrong type stays an error
+ * in its place. */
+static bool look(redisContext *c, redisReply *got[GOT_COUNT], size_t n, struct err *e)
 {
-    for (size_t i = 0; i < GOT_COUNT; i++) {
-        got[i] = NULL;
+    memset(got, 0, GOT_COUNT * sizeof *got);
+    for (size_t i = 0; i < n; i++) {
         redisAppendCommand(c, LOOKS[i]);
     }
-    for (size_t i = 0; i < GOT_COUNT; i++) {
+    for (size_t i = 0; i < n; i++) {
         void *any = NULL;
 
         if (redisGetReply(c, &any) != REDIS_OK) {
@@ -228,22 +230,24 @@ static void read_rev(struct table *t, const redisReply *r)
     }
 }
 
+/* What a look has brought. *other: the table is another one and the look had no states: again. */
 static bool take(struct table *t, redisReply *const got[GOT_COUNT],
-                 const struct schedule_defaults *d, bool fully, struct err *e)
+                 const struct schedule_defaults *d, bool *other, struct err *e)
 {
     size_t n;
     struct pair *pairs = sorted(got[GOT_TABLE], &n);
     uint64_t hash = hash_pairs(pairs, n);
-    bool same = t->entries && hash == t->hash;
-    bool ok = same || build(t, pairs, n, d, e);
+    bool same = t->entries && hash == t->hash, with_states = got[GOT_SENT] != NULL;
+    bool ok = same || !with_states || build(t, pairs, n, d, e);
 
     free(pairs);
-    if (!ok) {
-        return false;
+    *other = !same && !with_states;
+    if (!ok || *other) {
+        return ok;
     }
     t->hash = hash;
     read_rev(t, got[GOT_REV]);
-    if (!same || fully) {
+    if (with_states) {
         read_states(t, got);
     }
     return true;
@@ -253,16 +257,16 @@ bool table_load(struct table *t, redisContext *c, const struct schedule_defaults
                 int64_t *now_us, struct err *e)
 {
     redisReply *got[GOT_COUNT];
-    bool ok;
+    bool ok, other = false;
 
-    if (!look(c, got, e)) {
+    if (!look(c, got, fully ? GOT_COUNT : GOT_TABLE_ONLY, e)) {
         return false;
     }
     ok = rds_read_time(got[GOT_TIME], now_us)
-             ? take(t, got, d, fully, e)
+             ? take(t, got, d, &other, e)
              : err_set(e, ERR_RETRYABLE, "RedisError", "TIME: unexpected kind of answer");
     free_looks(got);
-    return ok;
+    return ok && other ? table_load(t, c, d, true, now_us, e) : ok;
 }
 
 void table_fini(struct table *t)

@@ -325,6 +325,20 @@ def test_the_revoke_is_one_that_celery_understands(redis_server, beat):
     listener.close()
 
 
+def test_what_was_missed_before_an_overlap_is_told_apart(redis_server, beat, ctl):
+    define(redis_server, "o", task="t.o", every=1)
+    first = wait_slots(redis_server, "t.o", 1)[0]
+    beat.kill()
+    wait_for(lambda: now(redis_server) >= first + 10, 15)
+    beat.start()
+    run = wait_for(lambda: next((e for e in ledger(redis_server, "o")
+                                 if e.get("skipped") == "missed"), None), 20, "the missed slots")
+    told = why(ctl, run["slot"] + 3, "o")
+    assert told["verdict"] == "missed" and "no beat was running" in told["text"]
+    overlap = wait_for(lambda: (e := ledger(redis_server, "o")[-1])["skipped"] == "overlap" and e)
+    assert overlap["slot"] == run["to"] + 1
+
+
 # -------------------------------------------------------------------------------------- missed
 
 
@@ -348,7 +362,7 @@ def test_missed_latest_sends_one(redis_server, spawn, ctl):
     assert after[0] >= last + 9 and after == list(range(after[0], after[0] + len(after)))
     told = why(ctl, last + 7, "m")
     assert told["verdict"] == "missed" and "no beat was running from about" in told["text"]
-    assert "was sent in its place" in told["text"]
+    assert "the next one that was sent is that of" in told["text"]
 
 
 def test_missed_all_sends_each_up_to_its_bound(redis_server, spawn, ctl):

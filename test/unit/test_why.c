@@ -118,17 +118,28 @@ static void what_was_missed(void **state)
     check(
         &w, WHY_MISSED,
         "The slot of batch at 1970-01-12 13:30:00 UTC was not sent: Redis' clock jumped forward by "
-        "1 h at 1970-01-12 13:40:00 UTC; the slot of 1970-01-12 13:40:00 UTC was sent in its "
-        "place.");
+        "1 h at 1970-01-12 13:40:00 UTC; the next one that was sent is that of 1970-01-12 13:40:00 UTC.");
     w = ask(SENT, "[]", "[{\"from\":999590,\"to\":1000000}]", SLOT);
-    check(&w, WHY_MISSED,
-          "The slot of batch at 1970-01-12 13:30:00 UTC was not sent: no beat was running before "
-          "1970-01-12 13:39:50 UTC; the slot of 1970-01-12 13:40:00 UTC was sent in its place.");
+    check(
+        &w, WHY_MISSED,
+        "The slot of batch at 1970-01-12 13:30:00 UTC was not sent: no beat was running before "
+        "1970-01-12 13:39:50 UTC; the next one that was sent is that of 1970-01-12 13:40:00 UTC.");
     w = ask(SENT, "[]", ALIVE, SLOT);
     check(
         &w, WHY_MISSED,
         "The slot of batch at 1970-01-12 13:30:00 UTC was not sent: no beat sent it in time, and no "
-        "reason is on record; the slot of 1970-01-12 13:40:00 UTC was sent in its place.");
+        "reason is on record; the next one that was sent is that of 1970-01-12 13:40:00 UTC.");
+    w = ask("[{\"skipped\":\"missed\",\"slot\":998400,\"to\":999000,\"n\":2,\"at\":999600.1}]",
+            "[]", "[{\"from\":999590,\"to\":1000000}]", SLOT);
+    check(&w, WHY_MISSED,
+          "The slot of batch at 1970-01-12 13:30:00 UTC was not sent: no beat was running before "
+          "1970-01-12 13:39:50 UTC.");
+    /* Missed before the pause that skipped the rest of the run. */
+    w = ask(
+        "[{\"skipped\":\"paused\",\"by\":\"kim\",\"since\":999100,\"slot\":998400,\"to\":999600,"
+        "\"n\":3,\"at\":999600.1}]",
+        "[]", "[{\"from\":999590,\"to\":1000000}]", SLOT);
+    assert_int_equal(w.verdict, WHY_MISSED);
     /* Its time came again, and then it was sent. */
     w = ask(
         "[{\"slot\":999000,\"sent_at\":999000.5,\"id\":\"z\",\"missed\":0},"
