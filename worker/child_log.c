@@ -9,7 +9,7 @@
 #include "common/mem.h"
 #include "common/text.h"
 
-#define LINE_MAX_BYTES 4096 /* what one write() puts into a pipe whole */
+#define LINE_MAX_BYTES 4095 /* with its newline, what one write() puts into a pipe whole */
 #define TAIL_BYTES     4096
 #define READS_AT_ONCE  16 /* then others get their turn; the pipe holds the child back */
 
