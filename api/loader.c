@@ -44,8 +44,9 @@ struct loader {
     pthread_mutex_t lock; /* for what follows */
     pthread_cond_t first_look;
     bool looked;
-    struct image *image; /* one reference, or NULL */
-    struct image *older; /* the same */
+    struct image *image;       /* one reference, or NULL */
+    struct image *older;       /* the same */
+    struct complete *complete; /* the same */
 };
 
 enum loader_state loader_state(const struct loader *l)
@@ -78,6 +79,52 @@ struct image *loader_older(struct loader *l, int64_t run_id)
     }
     pthread_mutex_unlock(&l->lock);
     return img;
+}
+
+struct complete *loader_complete(struct loader *l)
+{
+    struct complete *c;
+
+    pthread_mutex_lock(&l->lock);
+    c = l->complete ? complete_ref(l->complete) : NULL;
+    pthread_mutex_unlock(&l->lock);
+    return c;
+}
+
+/* Takes over the reference; c may be NULL. */
+static void keep_complete(struct loader *l, struct complete *c)
+{
+    struct complete *before;
+
+    pthread_mutex_lock(&l->lock);
+    before = l->complete;
+    l->complete = c;
+    pthread_mutex_unlock(&l->lock);
+    complete_unref(before);
+}
+
+/* Names can be looked for a moment after the board is served; until then those of the one before.
+ */
+static void build_complete(struct loader *l, struct image *img)
+{
+    int64_t started_ms = clock_mono_ms();
+    struct complete *c = complete_build(img);
+
+    if (!c) {
+        log_warn("ranking.complete", "error=\"out of memory\"");
+        return;
+    }
+    keep_complete(l, c);
+    log_debug("ranking.complete", "run=%" PRId64 " ms=%" PRId64, img->head->run_id,
+              clock_mono_ms() - started_ms);
+}
+
+/* Of the stored image, once there is time for it. */
+static void complete_if_missing(struct loader *l)
+{
+    if (l->image && !l->complete) {
+        build_complete(l, l->image);
+    }
 }
 
 /* Takes over the reference, lets go of what was there. img may be NULL. */
@@ -212,6 +259,7 @@ static void take_new(struct loader *l, struct image *img, int64_t started_ms)
              img->head->run_id, img->head->entries, img->block_bytes, clock_mono_ms() - started_ms);
     set_state(l, LOADER_LIVE);
     mark_looked(l);
+    build_complete(l, img); /* lets go of the image before */
     if (old && atomic_load(&old->walked)) {
         keep_older(l, old);
     } else {
@@ -235,6 +283,7 @@ static bool look(struct loader *l, PGconn *pg)
         return false;
     case IMAGE_LOAD_EMPTY:
         if (l->image) {
+            keep_complete(l, NULL);
             retire(l, publish(l, NULL));
         }
         set_state(l, LOADER_EMPTY);
@@ -280,6 +329,7 @@ static bool follow(struct loader *l, PGconn *pg)
         int wait_ms = LOADER_LOOK_MS;
 
         mark_looked(l);
+        complete_if_missing(l);
         l->failures = ok ? 0 : l->failures + 1;
         if (!ok) {
             set_state(l, LOADER_DETACHED);
@@ -320,6 +370,7 @@ static void *run(void *arg)
         if (!stop) {
             set_state(l, LOADER_DETACHED);
             mark_looked(l);
+            complete_if_missing(l);
             stop = wait_or_stop(l, NULL, backoff_ms(l));
         }
     }
@@ -387,6 +438,8 @@ void loader_free(struct loader *l)
         return; /* in a blocking call of libpq; the process ends now */
     }
     image_unref(l->image);
+    image_unref(l->older);
+    complete_unref(l->complete);
     close(l->stop_fd);
     pthread_mutex_destroy(&l->lock);
     pthread_cond_destroy(&l->first_look);

@@ -1,6 +1,7 @@
 #ifndef API_LOADER_H
 #define API_LOADER_H
 
+#include "api/complete.h"
 #include "api/image.h"
 #include "api/settings.h"
 
@@ -42,6 +43,8 @@ struct image *loader_image(struct loader *l);
  * when somebody walked over it, and until the next one begins to be read.
  */
 struct image *loader_older(struct loader *l, int64_t run_id);
+/* Completion over the image now (or shortly ago), with a reference, or NULL. */
+struct complete *loader_complete(struct loader *l);
 enum loader_state loader_state(const struct loader *l);
 /* PostgreSQL has said of this image that it is the live generation; not yet: it is the stored one.
  */

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "api/board.h"
+#include "api/complete.h"
 #include "api/negotiate.h"
 #include "common/text.h"
 
@@ -54,6 +55,12 @@ static const struct query_param CHARACTER_PARAMS[] = {
     {"server", QUERY_TEXT, 0, 0, 0, "server"},
     {"name", QUERY_TEXT, 0, 0, 0, "the character's name"},
 };
+static const struct query_param COMPLETE_PARAMS[] = {
+    {"prefix", QUERY_TEXT, 0, 0, 0,
+     "what a name begins with; Korean consonants stand for the syllables they begin"},
+    SERVER_OPTIONAL,
+    {"limit", QUERY_INT, 1, COMPLETE_MAX, 10, "how many characters"},
+};
 static const struct query_param UPDATES_PARAMS[] = {
     {"limit", QUERY_INT, 1, UPDATES_MAX, 10, "how many characters"},
 };
@@ -81,6 +88,8 @@ const struct route ROUTES[] = {
      "A whole board, an item a line.", "Text", "application/x-ndjson", true},
     {"/api/character", READ, handle_character, PARAMS(CHARACTER_PARAMS), "character",
      "One character, as stored.", "Character", JSON, false},
+    {"/api/characters", READ, handle_complete, PARAMS(COMPLETE_PARAMS), "characters",
+     "Characters whose name begins with a text, the best placed first.", "Completion", JSON, false},
     {"/api/updates", READ, handle_updates, PARAMS(UPDATES_PARAMS), "updates",
      "Characters whose data changed last.", "Updates", JSON, false},
     {"/api/servers", READ, handle_servers, NO_PARAMS, "servers", "The servers.", "Servers", JSON,

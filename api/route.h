@@ -39,6 +39,7 @@ void handle_distribution(const struct request *rq, const struct query_value *val
 void handle_csv(const struct request *rq, const struct query_value *values);
 void handle_ndjson(const struct request *rq, const struct query_value *values);
 void handle_character(const struct request *rq, const struct query_value *values);
+void handle_complete(const struct request *rq, const struct query_value *values);
 void handle_updates(const struct request *rq, const struct query_value *values);
 void handle_servers(const struct request *rq, const struct query_value *values);
 void handle_health(const struct request *rq, const struct query_value *values);

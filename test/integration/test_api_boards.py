@@ -311,3 +311,61 @@ def test_readers_who_leave_and_too_many_readers(board, pg):
     for s in readers:
         s.close()
     harness.wait_for(lambda: board.get("/api/ranking.csv?server=Siel").status == 200, what="room again")
+
+
+# -------------------------------------------------------------------------------- completion
+
+INITIALS = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ"
+
+
+def begins(name, typed):
+    """Whether a name is found by what was typed, written from the words of the documentation."""
+    for n, t in zip(name, typed):
+        initial = INITIALS[(ord(n) - 0xAC00) // 588] if "가" <= n <= "힣" else None
+        lower = str.lower if n.isascii() and t.isascii() else str
+        if lower(n) != lower(t) and initial != t:
+            return False
+    return len(name) >= len(typed)
+
+
+@pytest.fixture
+def named(pg, spawn):
+    """2,000 characters whose names share their beginnings."""
+    rng = random.Random(3)
+    letters = "가각나낙다달라마바사아자까ㄱab\"\\AB日"
+    names = {"".join(rng.choices(letters, k=rng.randint(1, 6))) for _ in range(2500)}
+    with pg.connect() as conn, conn.cursor() as cur:
+        cur.executemany("INSERT INTO characters (server, name) VALUES (%s, %s)",
+                        [(rng.choice(SERVERS), n) for n in sorted(names)])
+    run = publish(pg, score="mod(id * 7919, 1000)")
+    api = Api(spawn, pg.url)
+    api.run = run
+    harness.wait_for(lambda: api.get("/api/characters?prefix=a").status == 200, what="the names")
+    return api
+
+
+def test_completion_finds_the_best_placed(named, pg):
+    rng = random.Random(4)
+    board = pg.query("SELECT name, server, rank FROM ranking_rows WHERE run_id = %s ORDER BY rank", (named.run,))
+    found = 0
+    for _ in range(300):
+        name = rng.choice(board)[0]
+        typed = "".join(INITIALS[(ord(c) - 0xAC00) // 588] if "가" <= c <= "힣" and rng.random() < .3 else
+                        c.swapcase() if c.isascii() and rng.random() < .3 else c
+                        for c in name[:rng.randint(1, len(name))])
+        server = rng.choice([None, *SERVERS])
+        limit = rng.randint(1, 20)
+        want = [(n, s, r) for n, s, r in board if begins(n, typed) and server in (None, s)][:limit]
+        doc = named.json("/api/characters" + query(prefix=typed, server=server, limit=limit))
+        assert [(i["name"], i["server"], i["rank"]) for i in doc["items"]] == want, typed
+        found += len(want)
+    assert found > 1000
+
+
+def test_completion_follows_the_ranking(named, pg):
+    assert named.json("/api/characters?prefix=zzz")["items"] == []
+    assert named.json("/api/characters?prefix=a&server=Nosuch")["items"] == []
+    pg.script("INSERT INTO characters (server, name) VALUES ('Siel', 'zzzz')")
+    run = publish(pg)
+    harness.wait_for(lambda: named.json("/api/characters?prefix=ZZZ")["items"], what="the new name")
+    assert named.json("/api/characters?prefix=zzz")["snapshot"]["id"] == run

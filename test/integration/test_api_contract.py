@@ -12,7 +12,8 @@ import pytest
 from board import SIX, Api, add_characters, publish
 
 # What stands for "some server that exists" and the like.
-EXAMPLES = {"server": SIX[0][0], "name": SIX[0][1], "class": SIX[0][2], "board": "all"}
+EXAMPLES = {"server": SIX[0][0], "name": SIX[0][1], "class": SIX[0][2], "board": "all",
+            "prefix": SIX[0][1][:1]}
 # One of two that exclude each other.
 LEFT_OUT = {"cursor"}
 

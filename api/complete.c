@@ -1,0 +1,295 @@
+#include "api/complete.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "api/fold.h"
+#include "common/mem.h"
+
+/* Of a list, the best row in each block of places: what is asked for are the best of a range. */
+#define BLOCK 64
+
+/* Candidates that are looked at when initials are mixed with syllables. */
+#define TRIES_MAX 2000
+
+typedef size_t (*fold_fn)(const char *s, size_t len, char *out, size_t cap);
+
+/* Rows sorted by folded name. */
+struct list {
+    uint32_t *rows;
+    uint32_t *best; /* smallest row number of each block */
+    uint32_t count;
+};
+
+struct complete {
+    atomic_uint refs;
+    struct image *img;         /* one reference */
+    struct list all[2];        /* by name, by initials; over every server */
+    struct list per_server[2]; /* the same, one server behind the other as in image_name.part */
+};
+
+static const fold_fn FOLDS[2] = {fold_name, fold_initials};
+
+/* ---- sorting ---- */
+
+/* The first bytes decide nearly always, and then no name is looked up. */
+struct key {
+    uint64_t first;
+    uint32_t row;
+};
+
+struct sorter {
+    const struct image *img;
+    fold_fn fold;
+};
+
+static size_t fold_row(const struct sorter *s, uint32_t row, char *out, size_t cap)
+{
+    const struct image_row *r = &s->img->rows[row];
+
+    return s->fold(s->img->text + r->name_off, r->name_len, out, cap);
+}
+
+static int compare_bytes(const char *a, size_t a_len, const char *b, size_t b_len)
+{
+    int order = memcmp(a, b, a_len < b_len ? a_len : b_len);
+
+    return order ? order : (a_len > b_len) - (a_len < b_len);
+}
+
+static int compare_keys(const void *left, const void *right, void *sorter)
+{
+    const struct key *a = left, *b = right;
+    char a_name[FOLD_MAX], b_name[FOLD_MAX];
+    int order;
+
+    if (a->first != b->first) {
+        return a->first < b->first ? -1 : 1;
+    }
+    order = compare_bytes(a_name, fold_row(sorter, a->row, a_name, sizeof a_name), b_name,
+                          fold_row(sorter, b->row, b_name, sizeof b_name));
+    return order ? order : (a->row > b->row) - (a->row < b->row);
+}
+
+static struct key key_of(const struct sorter *s, uint32_t row)
+{
+    char name[sizeof(uint64_t)];
+    size_t len = fold_row(s, row, name, sizeof name);
+    struct key k = {.row = row};
+
+    for (size_t i = 0; i < sizeof name; i++) {
+        k.first = k.first << 8 | (i < len ? (unsigned char)name[i] : 0);
+    }
+    return k;
+}
+
+/* ---- lists ---- */
+
+static bool list_init(struct list *l, uint32_t count)
+{
+    l->count = count;
+    l->rows = mem_try_array(count, sizeof *l->rows);
+    l->best = mem_try_array(count / BLOCK + 1, sizeof *l->best);
+    return l->rows && l->best;
+}
+
+static void list_fini(struct list *l)
+{
+    free(l->rows);
+    free(l->best);
+}
+
+static void list_find_best(struct list *l)
+{
+    memset(l->best, 0xff, (l->count / BLOCK + 1) * sizeof *l->best);
+    for (uint32_t i = 0; i < l->count; i++) {
+        if (l->rows[i] < l->best[i / BLOCK]) {
+            l->best[i / BLOCK] = l->rows[i];
+        }
+    }
+}
+
+static bool sort_all(struct complete *c, int by)
+{
+    struct sorter s = {c->img, FOLDS[by]};
+    uint32_t count = c->img->head->entries;
+    struct key *keys = mem_try_array(count, sizeof *keys);
+
+    if (!keys) {
+        return false;
+    }
+    for (uint32_t i = 0; i < count; i++) {
+        keys[i] = key_of(&s, i);
+    }
+    qsort_r(keys, count, sizeof *keys, compare_keys, &s);
+    for (uint32_t i = 0; i < count; i++) {
+        c->all[by].rows[i] = keys[i].row;
+    }
+    free(keys);
+    return true;
+}
+
+/* Stable, so each server's part is sorted as the whole is. */
+static bool split_by_server(struct complete *c, int by)
+{
+    const struct image *img = c->img;
+    uint32_t *next = mem_try_array(img->head->servers, sizeof *next);
+
+    if (!next) {
+        return false;
+    }
+    for (uint32_t i = 0; i < img->head->servers; i++) {
+        next[i] = img->servers[i].part.start;
+    }
+    for (uint32_t i = 0; i < img->head->entries; i++) {
+        uint32_t row = c->all[by].rows[i];
+
+        c->per_server[by].rows[next[img->rows[row].server]++] = row;
+    }
+    free(next);
+    return true;
+}
+
+static void destroy(struct complete *c)
+{
+    for (int by = 0; by < 2; by++) {
+        list_fini(&c->all[by]);
+        list_fini(&c->per_server[by]);
+    }
+    image_unref(c->img);
+    free(c);
+}
+
+struct complete *complete_build(struct image *img)
+{
+    struct complete *c = mem_alloc(sizeof *c);
+    bool ok = true;
+
+    atomic_init(&c->refs, 1);
+    c->img = image_ref(img);
+    for (int by = 0; ok && by < 2; by++) {
+        ok = list_init(&c->all[by], img->head->entries) &&
+             list_init(&c->per_server[by], img->head->entries) && sort_all(c, by) &&
+             split_by_server(c, by);
+        if (ok) {
+            list_find_best(&c->all[by]);
+            list_find_best(&c->per_server[by]);
+        }
+    }
+    if (!ok) {
+        destroy(c);
+        return NULL;
+    }
+    return c;
+}
+
+struct complete *complete_ref(struct complete *c)
+{
+    atomic_fetch_add_explicit(&c->refs, 1, memory_order_relaxed);
+    return c;
+}
+
+void complete_unref(struct complete *c)
+{
+    if (c && atomic_fetch_sub_explicit(&c->refs, 1, memory_order_acq_rel) == 1) {
+        destroy(c);
+    }
+}
+
+const struct image *complete_image(const struct complete *c)
+{
+    return c->img;
+}
+
+/* ---- looking ---- */
+
+/* A range of a list, in which rows from `from` on have been asked for. */
+struct range {
+    const struct list *list;
+    uint32_t begin, end;
+};
+
+/* The first place whose name is not before the prefix (or, after, is behind all that begin so). */
+static uint32_t bound(const struct sorter *s, const struct range *r, const char *prefix, size_t len,
+                      bool after)
+{
+    uint32_t low = r->begin, high = r->end;
+
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+        char name[FOLD_MAX];
+        size_t name_len = fold_row(s, r->list->rows[mid], name, sizeof name);
+        int order = memcmp(name, prefix, name_len < len ? name_len : len);
+
+        if (order == 0) {
+            order = name_len < len ? -1 : after ? -1 : 1;
+        }
+        if (order < 0) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low;
+}
+
+static void narrow(const struct sorter *s, struct range *r, const char *prefix, size_t len)
+{
+    uint32_t begin = bound(s, r, prefix, len, false);
+
+    r->end = bound(s, r, prefix, len, true);
+    r->begin = begin;
+}
+
+/* The smallest row number of the range that is at least `from`; IMAGE_NO_ROW: none. */
+static uint32_t best_from(const struct range *r, uint32_t from)
+{
+    uint32_t best = IMAGE_NO_ROW;
+
+    for (uint32_t i = r->begin; i < r->end;) {
+        uint32_t of_block = r->list->best[i / BLOCK];
+
+        if (i % BLOCK == 0 && r->end - i >= BLOCK && (of_block >= best || of_block >= from)) {
+            best = of_block < best ? of_block : best;
+            i += BLOCK;
+            continue;
+        }
+        if (r->list->rows[i] >= from && r->list->rows[i] < best) {
+            best = r->list->rows[i];
+        }
+        i++;
+    }
+    return best;
+}
+
+/* Few are asked for, so the range is walked once for each; whole blocks cost one look. */
+uint32_t complete_find(const struct complete *c, int server, const char *typed, size_t len,
+                       const struct image_row **rows, uint32_t max)
+{
+    int by = fold_has_initial(typed, len);
+    struct sorter s = {c->img, FOLDS[by]};
+    char prefix[FOLD_MAX];
+    size_t prefix_len = s.fold(typed, len, prefix, sizeof prefix);
+    struct range r = {&c->all[by], 0, c->img->head->entries};
+    uint32_t found = 0, row = 0;
+
+    if (server != IMAGE_ANY) {
+        const struct image_part *part = &c->img->servers[server].part;
+
+        r = (struct range){&c->per_server[by], part->start, part->start + part->count};
+    }
+    narrow(&s, &r, prefix, prefix_len);
+    for (int tries = 0; found < max && tries < TRIES_MAX; tries++) {
+        const struct image_row *candidate;
+
+        row = best_from(&r, row);
+        if (row == IMAGE_NO_ROW) {
+            break;
+        }
+        candidate = &c->img->rows[row++];
+        if (fold_matches(typed, len, c->img->text + candidate->name_off, candidate->name_len)) {
+            rows[found++] = candidate;
+        }
+    }
+    return found;
+}
