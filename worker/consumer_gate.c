@@ -131,6 +131,9 @@ static void check(struct consumer *c, struct job *j, bool known)
 
 void consumer_admit(struct consumer *c, struct job *j)
 {
+    if (j->early && consumer_is_revoked(c, j)) {
+        job_end_revoked(j, c->cf.settings, &JOB_REVOKED); /* now rather than when it is due */
+    }
     if (j->state == JOB_READY && !c->stopping) {
         check(c, j, false);
     } else {

@@ -59,6 +59,7 @@ static void examine_times(struct job *j, const struct settings *s)
     if (m->expires_us != MSG_NO_TIME && now_us > m->expires_us) {
         job_end_revoked(j, s, &JOB_EXPIRED);
     } else if (m->eta_us != MSG_NO_TIME && m->eta_us > now_us) {
+        j->early = true;
         job_end_delay(j);
     } else {
         j->state = JOB_READY;

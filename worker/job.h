@@ -60,6 +60,7 @@ struct job {
     int64_t started_ms;  /* monotonic; 0: no child has begun it */
     int64_t started_wall_us;
     int64_t not_before_ms; /* monotonic; of WAITING */
+    bool early;            /* its eta is to come: it ends by being delayed */
     bool claimed;          /* it is the only one of its task that runs */
     struct broker_cmd cmd; /* of ADOPTING, CLAIMING, LOSING, COUNTING, ENDING */
     /* How it ended, recorded with the ending (news below NEWS_SUCCEEDED: nothing to tell). The

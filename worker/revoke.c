@@ -203,6 +203,14 @@ static void drop_message(struct revoke *rv, const char *member, const char *id, 
     rv->cf.on_dropped(rv->cf.ctx, id);
 }
 
+/* Others wait for its end: a worker is to take it, and to end it with all that follows. */
+static void make_due(struct revoke *rv, const char *member)
+{
+    const char *argv[] = {"ZADD", KEY_DELAYED, "XX", "0", member};
+
+    rdsa_command(rv->talk, RDSA_COMMAND_MS, on_dropped, rv, 0, ARRAY_LEN(argv), argv);
+}
+
 static void drop_member(struct revoke *rv, const char *member, size_t len)
 {
     struct err e;
@@ -211,7 +219,9 @@ static void drop_member(struct revoke *rv, const char *member, size_t len)
     const char *id = json_get_str(o, "id"), *text = json_get_str(o, "m");
 
     if (id && text && strlen(id) <= REVOKED_ID_MAX && revoked_has(rv->set, id)) {
-        if (msg_parse(text, strlen(text), &m, &e) != MSG_UNREADABLE) {
+        if (msg_parse(text, strlen(text), &m, &e) == MSG_UNREADABLE || m.chord || m.errbacks) {
+            make_due(rv, member);
+        } else {
             drop_message(rv, member, id, &m);
         }
         msg_fini(&m);

@@ -6,7 +6,6 @@ import subprocess
 import sys
 import threading
 import uuid
-from concurrent.futures import ThreadPoolExecutor
 
 from celery import Celery
 from celery.events.state import State
@@ -53,11 +52,25 @@ def tool(server, *args, timeout=60):
         timeout=timeout, check=False, cwd="/")
 
 
+# Celery's tool takes a second to start, so many of its commands are run by one process.
+_MANY = """
+import json, sys
+from click.testing import CliRunner
+from celery.bin.celery import celery
+for line in sys.stdin:
+    did = CliRunner().invoke(celery, json.loads(line))
+    print(json.dumps([did.exit_code, did.output]), flush=True)
+"""
+
+
 def tools(server, commands):
-    """Several at once: {command line: what it did}."""
-    with ThreadPoolExecutor(4) as pool:
-        done = pool.map(lambda c: tool(server, *c.split()), commands)
-        return dict(zip(commands, done))
+    """Several commands of the tool: [(exit code, output)]."""
+    options = ["-b", server.url, "--result-backend", server.url]
+    done = subprocess.run(
+        [sys.executable, "-c", _MANY], cwd="/", text=True, timeout=100, check=True,
+        input="".join(json.dumps(options + c.split()) + "\n" for c in commands),
+        capture_output=True, env=clean_env({"PYTHONDONTWRITEBYTECODE": "1"}))
+    return [tuple(json.loads(line)) for line in done.stdout.splitlines()]
 
 
 def ask(app, method, arguments=None, destination=None, timeout=5.0, **more):

@@ -7,6 +7,7 @@ import threading
 import uuid
 
 import pytest
+from celery import chord
 from celery.exceptions import TaskRevokedError
 from kombu import pools
 
@@ -76,10 +77,11 @@ def test_every_inspect_command_of_the_tool(app, jobs, redis_server, worker):
     }
     done = tools(redis_server, [f"inspect {c} -d {NODE}" if " " not in c
                                 else f"inspect -d {NODE} {c}" for c in expected])
-    for (command, text), did in zip(expected.items(), done.values()):
-        assert did.returncode == 0, (command, did)
-        assert text in did.stdout and f"->  {NODE}: OK" in did.stdout, (command, did.stdout)
-        assert "1 node online." in did.stdout
+    assert len(done) == len(expected)
+    for (command, text), (code, output) in zip(expected.items(), done):
+        assert code == 0, (command, output)
+        assert text in output and f"->  {NODE}: OK" in output, (command, output)
+        assert "1 node online." in output
     ping = tool(redis_server, "inspect", "ping", "--json")
     assert json.loads(ping.stdout) == {NODE: {"ok": "pong"}}
     status = tool(redis_server, "status")
@@ -109,11 +111,11 @@ def test_every_control_command_of_the_tool(app, jobs, redis_server, worker):
         "election 1 task": "OK\n    None",
     }
     done = tools(redis_server, [f"control -d {NODE} {c}" for c in expected])
-    for (command, text), did in zip(expected.items(), done.values()):
-        assert did.returncode == 0, (command, did)
-        assert f"->  {NODE}: {text}" in did.stdout, (command, did.stdout)
-    unknown = tool(redis_server, "control", "nosuch")
-    assert unknown.returncode == 2
+    assert len(done) == len(expected)
+    for (command, text), (code, output) in zip(expected.items(), done):
+        assert code == 0, (command, output)
+        assert f"->  {NODE}: {text}" in output, (command, output)
+    assert tools(redis_server, ["control nosuch"])[0][0] == 2
     assert "[rate_limit=10/m]" in " ".join(ask_one(app, "registered"))
     assert [q["name"] for q in ask_one(app, "active_queues")] == ["celery", "fast"]
     assert ask_one(app, "stats")["pool"]["max-concurrency"] == 3
@@ -422,6 +424,20 @@ def test_a_delayed_task_is_revoked_at_once(app, jobs, worker):
     jobs.quiet()
 
 
+def test_a_revoked_part_ends_its_chord(app, jobs, worker):
+    """Somebody waits for more than the task itself."""
+    late = app.signature("test.add", args=(1, 1)).set(countdown=600)
+    body = chord([app.signature("test.add", args=(2, 2)), late], app=app)(
+        app.signature("test.sum"))
+    wait_for(lambda: jobs.redis.zcard("aion2:delayed") == 1)
+    part = ask_one(app, "scheduled")[0]["request"]["id"]
+    ask_one(app, "revoke", {"task_id": part})
+    assert jobs.ended(part)["status"] == "REVOKED"
+    assert jobs.ended(body.id)["result"]["exc_type"] == "ChordError"
+    jobs.quiet()
+    assert delayed_identity(jobs) == 0
+
+
 def test_an_id_with_quotes_and_other_scripts(app, jobs, worker):
     for task_id in ('a"b\\c/d', "작업-안녕", "-"):
         app.send_task("test.add", (1, 1), countdown=600, task_id=task_id)
@@ -432,10 +448,10 @@ def test_an_id_with_quotes_and_other_scripts(app, jobs, worker):
         assert task_id in ask_one(app, "revoked")
 
 
-def test_a_waiting_task_never_runs(app, jobs, redis_server, spawn):
+def test_a_waiting_task_never_runs(app, jobs, redis_server, spawn, tmp_path):
     start_worker(spawn, redis_server, WORKER_CONCURRENCY=1)
     blocker = busy(app, jobs, count=1)[0]
-    waiting = [app.send_task("test.append", ("ran", n)) for n in range(5)]
+    waiting = [app.send_task("test.append", (str(tmp_path / "ran"), "x")) for _ in range(5)]
     ask_one(app, "revoke", {"task_id": [w.id for w in waiting]})
     assert ask_one(app, "revoke", {"task_id": blocker.id, "terminate": True,
                                    "signal": "SIGKILL"}) == {"ok": f"terminate: {blocker.id}"}
@@ -443,6 +459,7 @@ def test_a_waiting_task_never_runs(app, jobs, redis_server, spawn):
     for w in waiting:
         expect_revoked(w, "revoked")
     jobs.quiet()
+    assert not (tmp_path / "ran").exists()
 
 
 @pytest.mark.parametrize("signal", ["SIGTERM", "KILL", 9, None])
@@ -551,6 +568,22 @@ def test_limits_set_from_afar_hold(app, jobs, worker):
     assert jobs.ended(slow.id)["result"]["exc_type"] == "TimeLimitExceeded"
     ask_one(app, "time_limit", {"task_name": "test.sleep", "soft": None, "hard": None})
     assert app.send_task("test.sleep", (0.8,)).get(timeout=10) == "slept"
+
+
+def test_a_rate_limit_holds(app, jobs, worker, tmp_path):
+    ask_one(app, "rate_limit", {"task_name": "test.append", "rate_limit": "2/s"})
+    ids = [jobs.push("test.append", str(tmp_path / "turns"), str(n)) for n in range(5)]
+    other = app.send_task("test.add", (1, 1))
+    assert other.get(timeout=10) == 2, "tasks without a limit go on"
+    for task_id in ids:
+        assert jobs.ended(task_id)["status"] == "SUCCESS"
+    # Five at two a second: two seconds between the first and the last.
+    starts = re.findall(r"ts=\S+:(\d\d\.\d+)Z .*event=task.started .*task=\"test.append\"",
+                        worker.log())
+    assert len(starts) == 5 and (float(starts[-1]) - float(starts[0])) % 60 > 1.7
+    ask_one(app, "rate_limit", {"task_name": "test.append", "rate_limit": "0"})
+    jobs.quiet()
+    assert delayed_identity(jobs) == 0
 
 
 def test_the_pool_grows_and_shrinks(app, jobs, worker):
