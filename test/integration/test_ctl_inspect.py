@@ -14,6 +14,7 @@ import harness
 from ctl_lab import (ESC, HARMFUL, HOSTILE, json_of, on_a_terminal, redis_ctl, stock_worker,
                      without_colours)
 from harness import wait_for
+from jobs import worker_env
 
 __all__ = ["stock_worker"]
 
@@ -214,3 +215,34 @@ def test_it_fits_the_terminal(redis_server, stock_worker, client):
 
     wait_for(lambda: task in shown(140) and "lab.sleep" in shown(140), what="the task")
     assert task in shown(80) and "…" in shown(60)
+
+
+# --------------------------------------------------------------------------------- with our worker
+
+
+def test_our_worker_answers_every_method(ctl, redis_server, spawn):
+    worker = spawn("aion2-worker", worker_env(redis_server, WORKER_NAME="aion2@lab",
+                                              WORKER_CONCURRENCY="1"))
+    wait_for(lambda: ctl("inspect").returncode == 0, 30, "the worker")
+    for method in METHODS:
+        assert list(json_of(ctl("inspect", method, "--json"))) == ["aion2@lab"], method
+        assert "1 node answered" in ctl("inspect", method).stdout, method
+    assert ctl("call", "test.sleep", "--args", "[600]", "--id", "long").returncode == 0
+    assert ctl("call", "test.add", "--countdown", "1h", "--id", "later").returncode == 0
+    running = wait_for(lambda: json_of(ctl("inspect", "active", "--json"))["aion2@lab"], 30, "it")
+    assert running[0]["id"] == "long" and running[0]["args"] == [600]
+    assert re.search(r"aion2@lab +test\.sleep +long +0:\d\d +\d+ +\[600\] \{\}",
+                     ctl("inspect", "active").stdout)
+    (stats,) = json_of(ctl("inspect", "stats", "--json")).values()
+    assert stats["pid"] == worker.pid and stats["pool"]["max-concurrency"] == 1
+    assert "test.sleep" in ctl("inspect", "registered").stdout
+    assert ctl("inspect", "queues").stdout.splitlines()[1].split()[:2] == ["aion2@lab", "celery"]
+
+
+def test_a_fleet_of_both_kinds(ctl, redis_server, spawn, stock_worker):
+    spawn("aion2-worker", worker_env(redis_server, WORKER_NAME="aion2@lab"))
+    wait_for(lambda: len(json_of(ctl("inspect", "--json"))) == 2, 30, "both")
+    for method in METHODS:
+        doc = json_of(ctl("inspect", method, "--json"))
+        assert sorted(doc) == ["aion2@lab", "w1@lab"], method
+        assert "2 nodes answered" in ctl("inspect", method).stdout, method
