@@ -55,7 +55,7 @@ static int64_t check_queue(struct doctor *d, redisContext *c)
     return total;
 }
 
-/* ---- workers ---- */
+/* ---- workers and beats ---- */
 
 struct census {
     int alive, silent;
@@ -63,20 +63,36 @@ struct census {
     char other[64];
 };
 
+static void count_version(struct census *n, const cJSON *entry)
+{
+    const char *version = json_get_str(entry, "version");
+
+    if (version && strcmp(version, AION2RANK_VERSION) != 0) {
+        n->others++;
+        text_copy(n->other, sizeof n->other, version);
+    }
+}
+
+static void judge_versions(struct doctor *d, const struct census *n, const char *what)
+{
+    if (n->others > 0) {
+        doctor_say(d, "versions", DOCTOR_WARNING,
+                   "Finish the upgrade; operations.md has the order.",
+                   "%d %s of another version (%s, this is %s)", n->others, what, n->other,
+                   AION2RANK_VERSION);
+    }
+}
+
 static void count_worker(struct census *n, redisContext *c, const char *boot)
 {
     struct err ignored;
     redisReply *r = rds_command(c, &ignored, "GET " KEY_WORKER_PREFIX "%s", boot);
     cJSON *v =
         r && r->type == REDIS_REPLY_STRING ? json_parse(r->str, (size_t)r->len, &ignored) : NULL;
-    const char *version = json_get_str(v, "version");
 
     n->alive += v != NULL;
     n->silent += v == NULL;
-    if (version && strcmp(version, AION2RANK_VERSION) != 0) {
-        n->others++;
-        text_copy(n->other, sizeof n->other, version);
-    }
+    count_version(n, v);
     cJSON_Delete(v);
     freeReplyObject(r);
 }
@@ -94,12 +110,7 @@ static void judge_workers(struct doctor *d, const struct census *n, int64_t wait
                    "Whatever they held goes back to the queue within 15 s while another one runs.",
                    "%d without a heartbeat", n->silent);
     }
-    if (n->others > 0) {
-        doctor_say(d, "versions", DOCTOR_WARNING,
-                   "Finish the upgrade; operations.md has the order.",
-                   "%d worker(s) of another version (%s, this is %s)", n->others, n->other,
-                   AION2RANK_VERSION);
-    }
+    judge_versions(d, n, "worker(s)");
 }
 
 static void check_workers(struct doctor *d, redisContext *c, int64_t waiting)
@@ -119,13 +130,11 @@ static void check_workers(struct doctor *d, redisContext *c, int64_t waiting)
     judge_workers(d, &n, waiting);
 }
 
-/* ---- beats ---- */
-
 static void check_beats(struct doctor *d, redisContext *c)
 {
     struct err e;
+    struct census n = {0};
     int64_t now_us, seen_s;
-    int alive = 0;
     redisReply *r = rds_time_us(c, &now_us, &e) ? rds_command(c, &e, "HVALS " KEY_BEATS) : NULL;
 
     if (!r) {
@@ -135,14 +144,18 @@ static void check_beats(struct doctor *d, redisContext *c)
     for (size_t i = 0; i < r->elements && i < WORKERS_SEEN_MAX; i++) {
         cJSON *v = json_parse(r->element[i]->str, (size_t)r->element[i]->len, &e);
 
-        alive += json_get_i64(v, "seen", 0, INT64_MAX, &seen_s) &&
-                 now_us / 1000000 - seen_s <= BEAT_SILENT_S;
+        if (json_get_i64(v, "seen", 0, INT64_MAX, &seen_s) &&
+            now_us / 1000000 - seen_s <= BEAT_SILENT_S) {
+            n.alive++;
+            count_version(&n, v);
+        }
         cJSON_Delete(v);
     }
     freeReplyObject(r);
-    doctor_say(d, "beats", alive > 0 ? DOCTOR_OK : DOCTOR_WARNING,
-               alive > 0 ? NULL : "Start aion2-beat: without one, nothing is sent by itself.",
-               alive > 0 ? "%d running" : "none is running", alive);
+    doctor_say(d, "beats", n.alive > 0 ? DOCTOR_OK : DOCTOR_WARNING,
+               n.alive > 0 ? NULL : "Start aion2-beat: without one, nothing is sent by itself.",
+               n.alive > 0 ? "%d running" : "none is running", n.alive);
+    judge_versions(d, &n, "beat(s)");
 }
 
 /* ---- what was put aside or lost ---- */

@@ -58,8 +58,10 @@ bool alive_renew(redisContext *c, const struct alive *a, int64_t *now_us, struct
     buf_init(&entry, 4 * KIB);
     buf_addstr(&entry, "{\"host\":");
     buf_add_json(&entry, host, strlen(host));
-    buf_addf(&entry, ",\"pid\":%d,\"interval\":%" PRId64 ",\"schedules\":%zu", (int)getpid(),
-             a->interval_s, a->schedules);
+    buf_addf(&entry,
+             ",\"pid\":%d,\"version\":\"" AION2RANK_VERSION "\",\"interval\":%" PRId64
+             ",\"schedules\":%zu",
+             (int)getpid(), a->interval_s, a->schedules);
     args[3] = entry.data;
     if (entry.failed) {
         return err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory");

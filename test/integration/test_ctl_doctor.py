@@ -111,11 +111,14 @@ def test_the_state_of_the_jobs(pg, healthy):
     client.sadd("aion2:workers", "gone")
     client.lpush("aion2:dead", "{}")
     client.hset("aion2:counters", "redis_lost", 3)
-    client.hset("aion2:beats", "old", '{"seen": 1}')
+    client.hset("aion2:beats", mapping={
+        "old": '{"seen": 1}',
+        "new": json.dumps({"seen": client.time()[0], "version": "99.0"}),
+    })
     _, doc = doctor(healthy.url, pg.url, code=1)
     found = [(c["name"], c["level"]) for c in doc["checks"] if c["area"] == "Jobs"]
     assert found == [("queue", "ok"), ("workers", "problem"), ("workers", "warning"),
-                     ("beats", "warning"), ("dead", "warning"), ("lost steps", "warning")]
+                     ("beats", "ok"), ("versions", "warning"), ("dead", "warning"), ("lost steps", "warning")]
 
 
 def test_sentinels(pg):
