@@ -40,6 +40,33 @@ def denied(jobs):
     return {(e["reason"], e["object"]) for e in entries} - {("command", o) for o in OPTIONAL}
 
 
+COMMANDS = """
+status
+doctor
+audit
+result DEAD
+dead list
+dead show DEAD
+dead retry DEAD
+quarantine list
+queue
+queue show
+queue purge celery --yes
+inspect ping
+inspect stats
+inspect active
+schedule list
+schedule set nightly --task test.noop --every 3600
+schedule pause batch --reason holiday
+schedule resume batch
+schedule next
+schedule run batch
+schedule remove nightly
+why 12:10
+events --for 1s
+""".strip().splitlines()
+
+
 def ctl(env, *args, codes=(0, 1)):
     done = harness.run_program("aion2ctl", *args, env=env)
     assert done.returncode in codes, (args, done.stdout, done.stderr)
@@ -78,9 +105,14 @@ def test_rights_of_ctl(spawn, env, jobs):
     ctl(env, "call", "test.fail", "--args", '["ValueError", "x"]', "--wait", "20")
     jobs.push(raw="not json")
     wait_for(jobs.quarantine, what="the quarantine")
-    for command in (["status"], ["doctor"], ["audit"], ["dead", "list"], ["quarantine", "list"],
-                    ["inspect", "ping"], ["inspect", "stats"]):
-        ctl(env, *command)
+    dead, aside = jobs.dead()[0]["id"], jobs.quarantine()
+    assert dead and aside
+    for words in COMMANDS:
+        ctl(env, *words.replace("DEAD", dead).split())
+    late = jobs.push("test.add", 1, countdown=600)
+    wait_for(lambda: jobs.redis.zcard("aion2:delayed") == 1, what="the delayed message")
+    ctl(env, "revoke", late)
+    assert jobs.ended(late)["status"] == "REVOKED"
     assert denied(jobs) == set()
     ctl(env, "call", "test.add", "--queue", "another", codes=(1,))
     assert ("key", "another") in denied(jobs)
