@@ -29,7 +29,6 @@ struct flow_env {
     const char *origin;
     const char *reply_to;
     int64_t now_us;
-    int64_t result_expires_s; /* only for .s and saved groups: who sets them decides */
     void (*new_id)(char id[UUID_SIZE]);
 };
 

@@ -45,8 +45,12 @@ struct membership {
 cJSON *flow_prepare(struct flow_build *b, const cJSON *sig, const cJSON *rest,
                     const struct membership *of);
 
-/* Celery's result tuple for a prepared signature: [[id, parent], members or null]. Takes parent. */
+/* ---- result tuples (flow_tuple.c) ---- */
+
+/* Of a prepared signature. Takes parent (NULL: none). */
 cJSON *flow_result_tuple(const cJSON *sig, cJSON *parent);
+/* [[id, parent], members]. Takes both. */
+cJSON *flow_tuple(const char *id, cJSON *parent, cJSON *members);
 
 /* ---- sending ---- */
 

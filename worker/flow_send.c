@@ -277,33 +277,28 @@ static bool send_chord(struct flow_build *b, const cJSON *sig, const struct flow
     return ok && send_members(b, signature_members(sig), call);
 }
 
-static bool add_trail(const cJSON *sig, cJSON *trail)
+static void add_trail(const cJSON *sig, cJSON *trail)
 {
-    cJSON *tuple;
-
-    if (trail && signature_kind(sig) == SIGNATURE_TASK) {
-        tuple = cJSON_CreateArray();
-        cJSON_AddItemToArray(tuple, cJSON_CreateArray());
-        cJSON_AddItemToArray(tuple->child,
-                             cJSON_CreateString(signature_option_text(sig, "task_id")));
-        cJSON_AddItemToArray(tuple->child, cJSON_CreateNull());
-        cJSON_AddItemToArray(tuple, cJSON_CreateNull());
-        cJSON_AddItemToArray(trail, tuple);
-    } else if (trail) {
-        cJSON_AddItemToArray(trail, flow_result_tuple(sig, NULL));
+    if (!trail) {
+        return;
     }
-    return true;
+    /* Of a chain only its first step: the others are the next ones' children. */
+    cJSON_AddItemToArray(trail, signature_kind(sig) == SIGNATURE_TASK
+                                    ? flow_tuple(signature_option_text(sig, "task_id"), NULL, NULL)
+                                    : flow_result_tuple(sig, NULL));
 }
 
 bool flow_send(struct flow_build *b, const cJSON *sig, const struct flow_call *call, cJSON *trail)
 {
     switch (signature_kind(sig)) {
     case SIGNATURE_TASK:
-        return add_trail(sig, trail) && send_task(b, sig, call);
+        add_trail(sig, trail);
+        return send_task(b, sig, call);
     case SIGNATURE_CHAIN:
         return send_chain(b, sig, call, trail);
     case SIGNATURE_GROUP:
-        return add_trail(sig, trail) && send_members(b, signature_members(sig), call);
+        add_trail(sig, trail);
+        return send_members(b, signature_members(sig), call);
     case SIGNATURE_CHORD:
         return send_chord(b, sig, call, trail);
     }
@@ -325,8 +320,7 @@ bool flow_apply_all(struct flow_build *b, const cJSON *sigs, const struct flow_c
     char group[UUID_SIZE];
     struct membership of = {.group = group, .index = -1};
     cJSON *members = cJSON_CreateArray();
-    cJSON *tuple = cJSON_CreateArray();
-    bool ok = members && tuple;
+    bool ok = members != NULL;
 
     b->env->new_id(group);
     for (const cJSON *i = sigs->child; ok && i; i = i->next) {
@@ -339,17 +333,10 @@ bool flow_apply_all(struct flow_build *b, const cJSON *sigs, const struct flow_c
         ok =
             prepared ? flow_send(b, prepared, call, is_group ? trail : NULL) : flow_no_memory(b->e);
     }
-    if (ok && trail && members->child) { /* [[group, null], members] */
-        cJSON *name = cJSON_CreateArray();
-
-        cJSON_AddItemToArray(name, cJSON_CreateString(group));
-        cJSON_AddItemToArray(name, cJSON_CreateNull());
-        cJSON_AddItemToArray(tuple, name);
-        cJSON_AddItemToArray(tuple, members);
-        cJSON_AddItemToArray(trail, tuple);
-        return true;
+    if (ok && trail && members->child) {
+        cJSON_AddItemToArray(trail, flow_tuple(group, NULL, members));
+    } else {
+        cJSON_Delete(members);
     }
-    cJSON_Delete(members);
-    cJSON_Delete(tuple);
     return ok;
 }
