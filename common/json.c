@@ -5,35 +5,72 @@
 
 #include "common/text.h"
 
+/* Bytes of a word that are below n (at most 128), or are c. */
+#define EACH(n)     (UINT64_C(0x0101010101010101) * (n))
+#define BELOW(w, n) (((w)-EACH(n)) & ~(w)&EACH(128))
+#define EQUAL(w, c) BELOW((w) ^ EACH((unsigned char)(c)), 1)
+
+/* From i on to what matters in a string: its end, a backslash, a control byte. */
+static size_t skip_plain(const char *text, size_t i, size_t len)
+{
+    uint64_t w;
+
+    for (; len - i >= sizeof w; i += sizeof w) {
+        memcpy(&w, text + i, sizeof w);
+        if (BELOW(w, 0x20) | EQUAL(w, '"') | EQUAL(w, '\\')) {
+            break;
+        }
+    }
+    while (i < len && (unsigned char)text[i] >= 0x20 && text[i] != '"' && text[i] != '\\') {
+        i++;
+    }
+    return i;
+}
+
+/* *i is behind the opening quote, and afterwards at the closing one or at the end. */
+static const char *string_fault(const char *text, size_t *i, size_t len)
+{
+    for (*i = skip_plain(text, *i, len); *i < len && text[*i] != '"';
+         *i = skip_plain(text, *i, len)) {
+        if (text[*i] != '\\') {
+            return "a control byte in a string";
+        }
+        if (len - *i > 5 && memcmp(text + *i + 1, "u0000", 5) == 0) {
+            return "a NUL in a string"; /* cJSON would drop what follows it */
+        }
+        *i += len - *i > 1 ? 2 : 1;
+    }
+    return NULL;
+}
+
 /*
  * What cJSON does not check, in one pass over the brackets and strings: the nesting (its own limit
  * of 1,000 is too deep for our stack) and raw control bytes in strings (RFC 8259, section 7).
  */
 static const char *structure_fault(const char *text, size_t len)
 {
+    const char *fault = NULL;
     int depth = 0;
-    bool in_string = false;
 
-    for (size_t i = 0; i < len; i++) {
-        unsigned char c = (unsigned char)text[i];
-
-        if (in_string && c < 0x20) {
-            return "a control byte in a string";
-        }
-        if (in_string && c == '\\') {
-            if (len - i > 5 && memcmp(text + i + 1, "u0000", 5) == 0) {
-                return "a NUL in a string"; /* cJSON would drop what follows it */
-            }
+    for (size_t i = 0; i < len && !fault; i++) {
+        switch (text[i]) {
+        case '"':
             i++;
-        } else if (c == '"') {
-            in_string = !in_string;
-        } else if (!in_string && (c == '[' || c == '{') && ++depth > JSON_DEPTH_MAX) {
-            return "nested too deep";
-        } else if (!in_string && (c == ']' || c == '}')) {
+            fault = string_fault(text, &i, len);
+            break;
+        case '[':
+        case '{':
+            fault = ++depth > JSON_DEPTH_MAX ? "nested too deep" : NULL;
+            break;
+        case ']':
+        case '}':
             depth--;
+            break;
+        default:
+            break;
         }
     }
-    return NULL;
+    return fault;
 }
 
 static size_t skip_space(const char *text, size_t i, size_t len)

@@ -271,7 +271,8 @@ struct fields {
 static const struct field *find_field(const struct fields *t, const char *name, enum msg_form form)
 {
     for (size_t i = 0; i < t->n; i++) {
-        if ((t->fields[i].forms & (1u << form)) != 0 && strcmp(t->fields[i].name, name) == 0) {
+        if (t->fields[i].name[0] == name[0] && (t->fields[i].forms & (1u << form)) != 0 &&
+            strcmp(t->fields[i].name, name) == 0) {
             return &t->fields[i];
         }
     }

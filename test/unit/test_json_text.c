@@ -2,6 +2,7 @@
 
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -68,6 +69,33 @@ static void test_a_full_buffer_says_so(void **state)
     assert_false(json_add(&out, v));
     buf_fini(&out);
     cJSON_Delete(v);
+}
+
+/* Strings are looked through in words: wherever the bad byte is in one, it is found. */
+static void test_faults_are_found_at_every_place_of_a_string(void **state)
+{
+    static const struct {
+        const char *bytes;
+        bool good;
+    } CASES[] = {{"\n", false},      {"\x1f", false}, {"\\u0000", false}, {"\\u0001", true},
+                 {"\x7f", true},     {"\\\"", true},  {"\\\\", true},     {"\u017e", true},
+                 {"\xff", false},    {"\xc5", false}, {" ", true},        {"\\u00000", false},
+                 {"\\\\u0000", true}};
+
+    (void)state;
+    for (size_t at = 0; at < 20; at++) {
+        for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+            char text[64];
+            struct err e;
+            cJSON *v;
+
+            snprintf(text, sizeof text, "[\"%.*s%s%.*s\"]", (int)at, "aaaaaaaaaaaaaaaaaaaa",
+                     CASES[i].bytes, (int)(19 - at), "bbbbbbbbbbbbbbbbbbbb");
+            v = json_parse(text, strlen(text), &e);
+            assert_int_equal(v != NULL, CASES[i].good);
+            cJSON_Delete(v);
+        }
+    }
 }
 
 static bool skips(const char *text, size_t *len)
@@ -156,6 +184,7 @@ int main(void)
         cmocka_unit_test(test_numbers_keep_their_value),
         cmocka_unit_test(test_what_is_printed_is_what_was_read),
         cmocka_unit_test(test_a_full_buffer_says_so),
+        cmocka_unit_test(test_faults_are_found_at_every_place_of_a_string),
         cmocka_unit_test(test_values_are_skipped_whole),
         cmocka_unit_test(test_what_is_no_value_is_not_skipped),
         cmocka_unit_test(test_depth_is_bounded),
