@@ -1,5 +1,6 @@
 """The worker's children and its signals: limits, recycling, stopped children, SIGQUIT, SIGHUP."""
 
+import json
 import os
 import random
 import shutil
@@ -359,6 +360,58 @@ def test_sighup_again_and_again_loses_nothing(start, jobs, tmp_path):
     assert w.stop() == 0
     lines = Path(trace).read_text().split()
     assert sorted(lines) == sorted(f"{r}.{i}" for r in range(12) for i in range(40))
+
+
+def flood(jobs, trace, count):
+    """Short tasks that leave a line each; children have many of them in their hands. The lines."""
+    names = [str(n) for n in range(count)]
+    for at in range(0, count, 1000):
+        jobs.redis.lpush("celery", *(
+            json.dumps({"task": "test.append", "id": f"flood-{n}", "args": [str(trace), n]})
+            for n in names[at:at + 1000]))
+    return names
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+def test_children_killed_in_a_flood_cost_one_task_each(start, jobs, tmp_path):
+    trace = tmp_path / "trace"
+    w = start(WORKER_CONCURRENCY="4")
+    dice = random.Random(13)
+    names = flood(jobs, trace, 30_000)
+    kills = 0
+    while jobs.waiting() > 0:
+        alive = children_of(w.pid)
+        if alive:
+            os.kill(dice.choice(alive), signal.SIGKILL)
+            kills += 1
+        time.sleep(dice.uniform(0.01, 0.1))
+    jobs.quiet(timeout=60)
+    lines = Path(trace).read_text().split()
+    assert kills > 10
+    assert set(names) - set(lines) == set()  # one that was hit twice has left its line, too
+    assert len(lines) - len(names) <= jobs.counter("requeued") <= kills
+    assert jobs.counter("recovered") == 0
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(300)
+def test_sighup_in_a_flood_of_short_tasks(start, jobs, tmp_path):
+    """While children are replaced all the time, too."""
+    trace = tmp_path / "trace"
+    w = start(WORKER_CONCURRENCY="3", WORKER_MAX_TASKS_PER_CHILD="500")
+    dice = random.Random(11)
+    names = flood(jobs, trace, 40_000)
+    reloads = 0
+    while jobs.waiting() > 0:
+        reload(w)
+        reloads += 1
+        time.sleep(dice.uniform(0, 0.2))
+    jobs.quiet(timeout=60)
+    assert w.stop() == 0
+    assert reloads > 3
+    assert sorted(Path(trace).read_text().split(), key=int) == names
+    assert jobs.counter("recovered") == 0
 
 
 def test_sigterm_while_reloading_stops(start, jobs):
