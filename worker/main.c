@@ -18,7 +18,16 @@
 
 enum { EXIT_OK = 0, EXIT_USAGE = 64 };
 
-enum mode { MODE_SUPERVISE, MODE_CHILD, MODE_RUN, MODE_CHECK_CONFIG, MODE_HEALTHCHECK, MODE_TRIAL };
+enum mode {
+    MODE_SUPERVISE,
+    MODE_CHILD,
+    MODE_RUN,
+    MODE_TRIAL,
+    MODE_CHECK_CONFIG,
+    MODE_HEALTHCHECK,
+    MODE_VERSION,
+    MODE_HELP,
+};
 
 struct options {
     enum mode mode;
@@ -28,6 +37,30 @@ struct options {
     const char *id;
     int64_t slot_unix_s;
     int64_t supervisor_pid;
+};
+
+enum argument { TAKES_NOTHING, TAKES_TEXT, TAKES_NUMBER };
+
+static const struct {
+    const char *name;
+    enum argument argument;
+    size_t offset;  /* where it goes in struct options */
+    int64_t max;    /* of a number */
+    enum mode mode; /* MODE_SUPERVISE: it changes none */
+} OPTIONS[] = {
+    {"env-file", TAKES_TEXT, offsetof(struct options, env_file), 0, MODE_SUPERVISE},
+    {"concurrency", TAKES_TEXT, offsetof(struct options, concurrency), 0, MODE_SUPERVISE},
+    {"run", TAKES_TEXT, offsetof(struct options, run), 0, MODE_RUN},
+    {"id", TAKES_TEXT, offsetof(struct options, id), 0, MODE_SUPERVISE},
+    {"slot", TAKES_NUMBER, offsetof(struct options, slot_unix_s), INT64_C(253402300799),
+     MODE_SUPERVISE},
+    {"check-config", TAKES_NOTHING, 0, 0, MODE_CHECK_CONFIG},
+    {"healthcheck", TAKES_NOTHING, 0, 0, MODE_HEALTHCHECK},
+    {"version", TAKES_NOTHING, 0, 0, MODE_VERSION},
+    {"help", TAKES_NOTHING, 0, 0, MODE_HELP},
+    /* For the supervisor only, so not in the help. */
+    {"child", TAKES_NUMBER, offsetof(struct options, supervisor_pid), INT32_MAX, MODE_CHILD},
+    {"trial", TAKES_NOTHING, 0, 0, MODE_TRIAL},
 };
 
 static void print_help(FILE *out)
@@ -59,82 +92,48 @@ static void print_help(FILE *out)
           out);
 }
 
-static bool parse_number(const char *name, const char *text, int64_t max, int64_t *out)
+static bool take_option(struct options *o, size_t i, const char *text)
 {
-    if (text_to_i64(text, 0, max, out)) {
-        return true;
+    char *field = (char *)o + OPTIONS[i].offset;
+
+    if (OPTIONS[i].mode != MODE_SUPERVISE) {
+        o->mode = OPTIONS[i].mode;
     }
-    fprintf(stderr, "aion2-worker: %s must be a number, 0 to %" PRId64 "\n", name, max);
-    return false;
+    if (OPTIONS[i].argument == TAKES_TEXT) {
+        memcpy(field, &text, sizeof text);
+    }
+    if (OPTIONS[i].argument == TAKES_NUMBER &&
+        !text_to_i64(text, 0, OPTIONS[i].max, (int64_t *)(void *)field)) {
+        fprintf(stderr, "aion2-worker: --%s must be a number, 0 to %" PRId64 "\n", OPTIONS[i].name,
+                OPTIONS[i].max);
+        return false;
+    }
+    return true;
 }
 
-/* An exit code, or -1 to go on. */
-static int parse_options(int argc, char **argv, struct options *o)
+/* Says what is wrong on standard error. */
+static bool parse_options(int argc, char **argv, struct options *o)
 {
-    static const struct option LONG[] = {{"run", required_argument, NULL, 'r'},
-                                         {"id", required_argument, NULL, 'i'},
-                                         {"slot", required_argument, NULL, 's'},
-                                         {"env-file", required_argument, NULL, 'e'},
-                                         {"concurrency", required_argument, NULL, 'n'},
-                                         {"child", required_argument, NULL, 'C'},
-                                         {"trial", no_argument, NULL, 't'},
-                                         {"check-config", no_argument, NULL, 'c'},
-                                         {"healthcheck", no_argument, NULL, 'H'},
-                                         {"version", no_argument, NULL, 'V'},
-                                         {"help", no_argument, NULL, 'h'},
-                                         {NULL, 0, NULL, 0}};
+    struct option list[ARRAY_LEN(OPTIONS) + 1] = {{0}};
+    int which = -1;
     int c;
 
-    while ((c = getopt_long(argc, argv, "h", LONG, NULL)) != -1) {
-        switch (c) {
-        case 'r':
-            o->mode = MODE_RUN;
-            o->run = optarg;
-            break;
-        case 'i':
-            o->id = optarg;
-            break;
-        case 's':
-            if (!parse_number("--slot", optarg, INT64_C(253402300799), &o->slot_unix_s)) {
-                return EXIT_USAGE;
-            }
-            break;
-        case 'e':
-            o->env_file = optarg;
-            break;
-        case 'n':
-            o->concurrency = optarg;
-            break;
-        case 'C': /* for the supervisor only, so not in the help */
-            o->mode = MODE_CHILD;
-            if (!parse_number("--child", optarg, INT32_MAX, &o->supervisor_pid)) {
-                return EXIT_USAGE;
-            }
-            break;
-        case 't': /* the same */
-            o->mode = MODE_TRIAL;
-            break;
-        case 'c':
-            o->mode = MODE_CHECK_CONFIG;
-            break;
-        case 'H':
-            o->mode = MODE_HEALTHCHECK;
-            break;
-        case 'V':
-            puts("aion2-worker " AION2RANK_VERSION);
-            return EXIT_OK;
-        case 'h':
-            print_help(stdout);
-            return EXIT_OK;
-        default:
-            return EXIT_USAGE; /* getopt said what is wrong */
+    for (size_t i = 0; i < ARRAY_LEN(OPTIONS); i++) {
+        list[i].name = OPTIONS[i].name;
+        list[i].has_arg = OPTIONS[i].argument == TAKES_NOTHING ? no_argument : required_argument;
+    }
+    while ((c = getopt_long(argc, argv, "h", list, &which)) != -1) {
+        if (c == 'h') {
+            o->mode = MODE_HELP;
+        } else if (c != 0 || !take_option(o, (size_t)which, optarg)) {
+            return false;
         }
     }
     if (optind < argc) {
         fprintf(stderr, "aion2-worker: unexpected argument %s\n", argv[optind]);
-        return EXIT_USAGE;
+        return false;
     }
-    return -1;
+    return true;
 }
 
 static const char *default_name(void)
@@ -194,6 +193,8 @@ static int run_mode(const struct options *o, const struct settings *s)
     case MODE_TRIAL:
         return checks_trial(s);
     case MODE_SUPERVISE:
+    case MODE_VERSION: /* needs no settings: main() */
+    case MODE_HELP:
         break;
     }
     return supervisor_main(s);
@@ -205,10 +206,17 @@ int main(int argc, char **argv)
     struct settings s;
     struct err e;
     enum log_level level = LOG_INFO;
-    int code = parse_options(argc, argv, &o);
 
-    if (code >= 0) {
-        return code;
+    if (!parse_options(argc, argv, &o)) {
+        return EXIT_USAGE;
+    }
+    if (o.mode == MODE_VERSION) {
+        puts("aion2-worker " AION2RANK_VERSION);
+        return EXIT_OK;
+    }
+    if (o.mode == MODE_HELP) {
+        print_help(stdout);
+        return EXIT_OK;
     }
     if (o.mode == MODE_SUPERVISE) {
         reload_hold_signal(true); /* until there is somebody to heed it */
