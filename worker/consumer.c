@@ -79,8 +79,8 @@ static void on_child_begin(void *ctx, uint64_t number, int pid)
     }
     j->started_ms = clock_mono_ms();
     j->started_wall_us = clock_wall_us();
-    log_info("task.started", "id=%s task=%s child=%d retries=%d", LOGQ(j->msg.id),
-             LOGQ(j->msg.task), pid, j->msg.retries);
+    log_debug("task.started", "id=%s task=%s child=%d retries=%d", LOGQ(j->msg.id),
+              LOGQ(j->msg.task), pid, j->msg.retries);
     consumer_tell(c, j, NEWS_STARTED);
     if (job_tracks_start(j, c->cf.settings)) {
         consumer_say_started(c, j, pid);

@@ -118,8 +118,8 @@ void job_examine(struct job *j, const struct settings *s, const struct broker_ta
     if (verdict == MSG_OK && msg_needs_adoption(&j->msg)) {
         adopt(j, s); /* first of all, so that the log knows its id */
     }
-    log_info("task.received", "id=%s task=%s bytes=%zu list=%s recoveries=%" PRId64,
-             LOGQ(j->msg.id), LOGQ(j->msg.task), t->len, LOGQ(t->list), t->recoveries);
+    log_debug("task.received", "id=%s task=%s bytes=%zu list=%s recoveries=%" PRId64,
+              LOGQ(j->msg.id), LOGQ(j->msg.task), t->len, LOGQ(t->list), t->recoveries);
     if (verdict == MSG_REFUSED) {
         end_refused(j, s, &e);
     } else if (j->state == JOB_TAKEN) {
@@ -138,6 +138,16 @@ void job_claim(struct job *j)
 bool job_has_begun(const struct job *j)
 {
     return j->started_ms != 0;
+}
+
+int64_t job_waited_ms(const struct job *j)
+{
+    return (job_has_begun(j) ? j->started_ms : clock_mono_ms()) - j->received_ms;
+}
+
+int64_t job_ran_ms(const struct job *j)
+{
+    return job_has_begun(j) ? clock_mono_ms() - j->started_ms : 0;
 }
 
 bool job_is_expired(const struct job *j)

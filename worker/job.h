@@ -104,6 +104,9 @@ void job_end_postpone(struct job *j, int64_t in_ms);
 void job_claim(struct job *j);
 /* A child has begun it. */
 bool job_has_begun(const struct job *j);
+/* From the take to its begin, and from there to now; 0: it has not begun. For the log. */
+int64_t job_waited_ms(const struct job *j);
+int64_t job_ran_ms(const struct job *j);
 /* Its `expires` is over by now. */
 bool job_is_expired(const struct job *j);
 /* Not to be run, or not any further: REVOKED with TaskRevokedError(why). */

@@ -56,8 +56,9 @@ static void end_success(struct job *j, const struct settings *s, const struct po
 {
     char *result = mem_try_array(o->value_len + 1, 1);
 
-    log_info("task.succeeded", "id=%s task=%s retries=%d ms=%" PRId64, LOGQ(j->msg.id),
-             LOGQ(j->msg.task), j->msg.retries, o->run_us / 1000);
+    log_info("task.succeeded", "id=%s task=%s retries=%d ms=%" PRId64 " wait_ms=%" PRId64,
+             LOGQ(j->msg.id), LOGQ(j->msg.task), j->msg.retries, o->run_us / 1000,
+             job_waited_ms(j));
     if (result) {
         memcpy(result, o->value, o->value_len);
     }
@@ -113,8 +114,9 @@ void job_end_failure(struct job *j, const struct settings *s, const struct resul
         snprintf(error, sizeof error, "%s: %" PRId64, x->type, x->number);
     }
     text_make_utf8(error);
-    log_warn("task.failed", "id=%s task=%s retries=%d error=%s", LOGQ(j->msg.id), LOGQ(j->msg.task),
-             j->msg.retries, LOGQ(error));
+    log_warn("task.failed", "id=%s task=%s retries=%d ms=%" PRId64 " wait_ms=%" PRId64 " error=%s",
+             LOGQ(j->msg.id), LOGQ(j->msg.task), j->msg.retries, job_ran_ms(j), job_waited_ms(j),
+             LOGQ(error));
     j->end.status = "FAILURE";
     j->end.result = result_exception_json(x);
     j->end.traceback = failure_text(j, s, error);
