@@ -9,6 +9,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "api/cors.h"
 #include "api/loop.h"
 #include "common/log.h"
 
@@ -230,7 +231,7 @@ int main(int argc, char **argv)
         return usage_error("wrong option; see aion2-api --help", NULL);
     }
     if (!conf_load(API_SETTINGS_ITEMS, API_SETTINGS_COUNT, &s, &e) ||
-        !parse_listen(&s, &addr, &e)) {
+        !cors_check_list(s.cors_origins, &e) || !parse_listen(&s, &addr, &e)) {
         return usage_error("settings", e.text);
     }
     if (act == ACT_CHECK_CONFIG) {

@@ -9,7 +9,10 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "api/cors.h"
 #include "api/negotiate.h"
+#include "common/clock.h"
+#include "common/log.h"
 #include "common/mem.h"
 
 #define PROBLEM_MAX   (4 * KIB)
@@ -32,6 +35,7 @@ static const char *reason_of(int status)
         const char *reason;
     } REASONS[] = {
         {200, "OK"},
+        {204, "No Content"},
         {304, "Not Modified"},
         {400, "Bad Request"},
         {404, "Not Found"},
@@ -131,9 +135,47 @@ static void block_caching(struct block *b, const struct reply *r)
     }
 }
 
+/* ---- the log of requests ---- */
+
+#define SLOW_MS 500
+
+static bool wants_log(const struct request *rq, int status, int64_t ms)
+{
+    const char *which = rq->loop->settings->access_log;
+
+    return strcmp(which, "all") == 0 ||
+           (strcmp(which, "slow") == 0 && (status >= 500 || ms >= SLOW_MS));
+}
+
+static const char *method_of(const struct evhttp_request *http)
+{
+    return http->type == EVHTTP_REQ_GET    ? "GET"
+           : http->type == EVHTTP_REQ_HEAD ? "HEAD"
+           : http->type == EVHTTP_REQ_POST ? "POST"
+                                           : "other";
+}
+
+void reply_log(const struct request *rq, int status)
+{
+    int64_t us = rq->loop ? clock_mono_us() - rq->began_us : 0;
+    char *peer = NULL;
+    ev_uint16_t port = 0;
+
+    if (!rq->loop || !wants_log(rq, status, us / 1000)) {
+        return;
+    }
+    if (rq->http->evcon) {
+        evhttp_connection_get_peer(rq->http->evcon, &peer, &port);
+    }
+    log_info("http.request", "method=%s target=%s status=%d us=%" PRId64 " bytes=%zu client=%s",
+             method_of(rq->http), LOGQ(rq->http->uri), status, us,
+             evbuffer_get_length(rq->http->output_buffer), LOGQ(peer ? peer : ""));
+}
+
 /* Hands the answer over to evhttp, which frees the request. */
 static void finish(const struct request *rq, int status)
 {
+    reply_log(rq, status);
     if (rq->loop && rq->loop->draining) {
         add_header(rq->http, "Connection", "close");
     }
@@ -172,6 +214,38 @@ void reply_buf(const struct request *rq, const struct reply *r, struct buf *b)
     }
     reply_body(rq, r, body);
     body_unref(body);
+}
+
+/* ---- pages of other origins ---- */
+
+void reply_allow_origin(const struct request *rq)
+{
+    const char *list = rq->loop->settings->cors_origins;
+    const char *origin = evhttp_find_header(rq->http->input_headers, "Origin");
+
+    if (!*list) {
+        return;
+    }
+    if (strcmp(list, "*") == 0) {
+        add_header(rq->http, "Access-Control-Allow-Origin", "*");
+        origin = "*";
+    } else {
+        add_header(rq->http, "Vary", "Origin"); /* caches keep an answer per origin */
+        if (!origin || !cors_allows(list, origin)) {
+            return;
+        }
+        add_header(rq->http, "Access-Control-Allow-Origin", origin);
+    }
+    add_header(rq->http, "Access-Control-Expose-Headers", "ETag, Retry-After, Age");
+}
+
+void reply_preflight(const struct request *rq, const char *allow)
+{
+    add_header(rq->http, "Access-Control-Allow-Methods", allow);
+    add_header(rq->http, "Access-Control-Allow-Headers", "Content-Type, If-None-Match");
+    add_header(rq->http, "Access-Control-Max-Age", "600");
+    add_header(rq->http, "Content-Length", "0");
+    finish(rq, 204);
 }
 
 /* extra: a further member, or NULL. */

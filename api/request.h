@@ -10,7 +10,8 @@ struct request {
     struct loop *loop;
     const char *query; /* what follows "?", or NULL; borrowed from http */
     bool head;
-    bool gzip; /* the client likes gzip */
+    bool gzip;        /* the client likes gzip */
+    int64_t began_us; /* monotonic */
 };
 
 /*
@@ -25,6 +26,16 @@ struct reply {
     int64_t max_age_s; /* how long the answer may be kept; below 0: it must be asked for again */
     int64_t age_s;     /* below 0: no Age header */
 };
+
+/*
+ * A page of another origin asks: allows it to read the answer where CORS_ORIGINS says so. Once per
+ * request, before it is answered.
+ */
+void reply_allow_origin(const struct request *rq);
+/* 204 to the question of a browser whether a page may ask; allow: methods of the address. */
+void reply_preflight(const struct request *rq, const char *allow);
+/* One line for the log of requests, where that is wanted. For who does not answer by reply_*. */
+void reply_log(const struct request *rq, int status);
 
 /* Answers with a body (JSON); takes a reference of its own. Heeds HEAD and If-None-Match. */
 void reply_body(const struct request *rq, const struct reply *r, struct body *b);

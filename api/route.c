@@ -7,6 +7,7 @@
 #include "api/board.h"
 #include "api/complete.h"
 #include "api/negotiate.h"
+#include "common/clock.h"
 #include "common/text.h"
 
 #define TOP_MAX       1000
@@ -144,22 +145,44 @@ static bool refuse_protocol(const struct request *rq)
     return false;
 }
 
-static void refuse_method(const struct request *rq, unsigned methods)
+#define ALLOW_SIZE 64
+
+/* "GET, HEAD" */
+static void list_methods(unsigned methods, char allow[ALLOW_SIZE])
 {
     static const struct {
         unsigned method;
         const char *name;
     } NAMES[] = {{EVHTTP_REQ_GET, "GET"}, {EVHTTP_REQ_HEAD, "HEAD"}, {EVHTTP_REQ_POST, "POST"}};
-    char allow[64] = "";
+
+    allow[0] = '\0';
 
     for (size_t i = 0; i < ARRAY_LEN(NAMES); i++) {
         if (methods & NAMES[i].method) {
             size_t len = strlen(allow);
 
-            snprintf(allow + len, sizeof allow - len, "%s%s", len ? ", " : "", NAMES[i].name);
+            snprintf(allow + len, ALLOW_SIZE - len, "%s%s", len ? ", " : "", NAMES[i].name);
         }
     }
-    reply_not_allowed(rq, allow);
+}
+
+/* A browser asks whether a page of another origin may use a method here. */
+static bool is_preflight(const struct request *rq)
+{
+    return rq->http->type == EVHTTP_REQ_OPTIONS && header(rq->http, "Origin") &&
+           header(rq->http, "Access-Control-Request-Method") && *rq->loop->settings->cors_origins;
+}
+
+static void answer_method(const struct request *rq, unsigned methods)
+{
+    char allow[ALLOW_SIZE];
+
+    list_methods(methods, allow);
+    if (is_preflight(rq)) {
+        reply_preflight(rq, allow);
+    } else {
+        reply_not_allowed(rq, allow);
+    }
 }
 
 static void dispatch(const struct request *rq, const char *path)
@@ -171,7 +194,7 @@ static void dispatch(const struct request *rq, const char *path)
     if (!r) {
         reply_problem(rq, 404, NULL, "There is nothing at this address.");
     } else if (!(r->methods & rq->http->type)) {
-        refuse_method(rq, r->methods);
+        answer_method(rq, r->methods);
     } else if (!query_parse(rq->query, r->params, r->param_count, values, &e)) {
         reply_problem(rq, 400, e.param, e.detail);
     } else {
@@ -189,8 +212,10 @@ void route_request(struct evhttp_request *http, void *arg)
         .query = uri ? evhttp_uri_get_query(uri) : NULL,
         .head = http->type == EVHTTP_REQ_HEAD,
         .gzip = negotiate_gzip(header(http, "Accept-Encoding")),
+        .began_us = clock_mono_us(),
     };
 
+    reply_allow_origin(&rq);
     if (!refuse_protocol(&rq) && !board_answer_cached(&rq)) {
         dispatch(&rq, uri ? evhttp_uri_get_path(uri) : NULL);
     }

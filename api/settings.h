@@ -9,7 +9,9 @@ struct api_settings {
     const char *listen;
     const char *state_dir; /* "": keep nothing on disk */
     const char *log_level;
-    int64_t threads; /* 0: one per processor */
+    const char *cors_origins;
+    const char *access_log; /* enum access_log in text: reply.c */
+    int64_t threads;        /* 0: one per processor */
     int64_t batch_interval_s;
     int64_t connections_max;
     int64_t idle_timeout_s;

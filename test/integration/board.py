@@ -17,7 +17,10 @@ class Answer:
 
     def __init__(self, status, headers, body):
         self.status = status
-        self.headers = {k.lower(): v for k, v in headers}
+        self.headers = {}
+        for k, v in headers:  # a header that comes twice is one list
+            k = k.lower()
+            self.headers[k] = f"{self.headers[k]}, {v}" if k in self.headers else v
         self.body = body
 
     @property
