@@ -41,6 +41,20 @@ static struct script LUA_PEEK = {
            "return reply\n",
 };
 
+/* KEYS delayed; ARGV how many; replies {due in ms, bytes, the member if it is short}, ... */
+static struct script LUA_DELAYED = {
+    .name = "queue_delayed",
+    .lua = "local reply = {}\n"
+           "for i = 0, tonumber(ARGV[1]) - 1 do\n"
+           "  local v = redis.call('ZRANGE', KEYS[1], i, i, 'WITHSCORES')\n"
+           "  if not v[1] then break end\n"
+           "  reply[#reply + 1] = v[2]\n"
+           "  reply[#reply + 1] = #v[1]\n"
+           "  reply[#reply + 1] = #v[1] <= " PEEK_BYTES_TEXT " and v[1] or ''\n"
+           "end\n"
+           "return reply\n",
+};
+
 /* KEYS counters, lists; replies how many messages are gone */
 static struct script LUA_PURGE = {
     .name = "queue_purge",
@@ -111,17 +125,18 @@ static void add_age(cJSON *obj, const char *name, const cJSON *message, int64_t 
     }
 }
 
-/* What a message tells of itself. */
-static void describe(cJSON *obj, const redisReply *bytes, const char *age_name, int64_t now_us)
+/* What a message tells of itself; nothing when there are no bytes. */
+static void describe(cJSON *obj, const char *bytes, size_t len, const char *age_name,
+                     int64_t now_us)
 {
     struct msg m;
     struct err e;
     char iso[CLOCK_ISO_SIZE];
 
-    if (bytes->type != REDIS_REPLY_STRING || bytes->len == 0) {
+    if (len == 0) {
         return;
     }
-    if (msg_parse(bytes->str, (size_t)bytes->len, &m, &e) == MSG_UNREADABLE) {
+    if (msg_parse(bytes, len, &m, &e) == MSG_UNREADABLE) {
         cJSON_AddStringToObject(obj, "fault", e.text);
     } else {
         cJSON_AddStringToObject(obj, "task", m.task);
@@ -179,7 +194,8 @@ static cJSON *queue_entry(const char *name, redisReply *const *at, int64_t now_u
         } else {
             add_i64(list, "length", n);
             ready += n;
-            describe(list, at[2 * step + 1], "oldest_s", now_us);
+            describe(list, at[2 * step + 1]->str, (size_t)at[2 * step + 1]->len, "oldest_s",
+                     now_us);
         }
         if (json_get_i64(list, "oldest_s", 0, INT64_MAX, &age) && age > oldest) {
             oldest = age;
@@ -427,7 +443,7 @@ static bool peek_list(cJSON *messages, redisContext *c, const char *name, int pr
 
         add_i64(message, "priority", priority);
         add_i64(message, "bytes", r->element[i]->integer);
-        describe(message, r->element[i + 1], "age_s", now_us);
+        describe(message, r->element[i + 1]->str, (size_t)r->element[i + 1]->len, "age_s", now_us);
         cJSON_AddItemToArray(messages, message);
     }
     freeReplyObject(r);
@@ -453,6 +469,62 @@ cJSON *queues_peek(redisContext *c, const char *name, int64_t limit, struct err 
     add_i64(doc, "at", now_us / 1000000);
     add_i64(doc, "ready", ready);
     cJSON_AddStringToObject(doc, "name", text_is_utf8(name, strlen(name)) ? name : "?");
+    return doc;
+}
+
+/* One member of the delayed set: {"q": list, "m": message, ...}. */
+static cJSON *delayed_entry(redisReply *const *at, int64_t now_us)
+{
+    cJSON *entry = cJSON_CreateObject(), *v;
+    double due_ms = strtod(at[0]->str, NULL);
+    const char *text;
+    struct err ignored;
+
+    if (due_ms > -1e15 && due_ms < 1e15) {
+        add_i64(entry, "due_in_s", (int64_t)((due_ms - (double)now_us / 1000) / 1000));
+    }
+    add_i64(entry, "bytes", at[1]->integer);
+    if (at[2]->len == 0) {
+        return entry;
+    }
+    v = json_parse(at[2]->str, (size_t)at[2]->len, &ignored);
+    text = json_get_str(v, "m");
+    if (text && json_get_str(v, "q")) {
+        cJSON_AddStringToObject(entry, "queue", json_get_str(v, "q"));
+        describe(entry, text, strlen(text), "age_s", now_us);
+    } else {
+        cJSON_AddStringToObject(entry, "fault", "not a member of ours");
+    }
+    cJSON_Delete(v);
+    return entry;
+}
+
+cJSON *queues_delayed(redisContext *c, int64_t limit, struct err *e)
+{
+    redisReply *card = rds_command(c, e, "ZCARD " KEY_DELAYED), *r = NULL;
+    char count[24];
+    const char *args[] = {KEY_DELAYED, count};
+    cJSON *doc, *messages;
+    int64_t now_us;
+
+    limit = limit < QUEUES_PEEK_MAX ? limit : QUEUES_PEEK_MAX;
+    snprintf(count, sizeof count, "%" PRId64, limit);
+    if (card && rds_time_us(c, &now_us, e)) {
+        r = script_run(c, &LUA_DELAYED, 1, 2, args, NULL, e);
+    }
+    if (!r) {
+        freeReplyObject(card);
+        return NULL;
+    }
+    doc = cJSON_CreateObject();
+    add_i64(doc, "at", now_us / 1000000);
+    add_i64(doc, "count", card->integer);
+    messages = cJSON_AddArrayToObject(doc, "messages");
+    for (size_t i = 0; i + 2 < r->elements; i += 3) {
+        cJSON_AddItemToArray(messages, delayed_entry(r->element + i, now_us));
+    }
+    freeReplyObject(card);
+    freeReplyObject(r);
     return doc;
 }
 

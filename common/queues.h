@@ -40,6 +40,12 @@ cJSON *queues_list(redisContext *c, const struct queue_names *names, struct err 
  */
 cJSON *queues_peek(redisContext *c, const char *name, int64_t limit, struct err *e) MUST_CHECK;
 
+/*
+ * The next `limit` messages that wait for their time, the first one due first: {"at", "count",
+ * "messages": [{"due_in_s", "queue"?, "bytes", "task"?, "id"?, "retries"?, "fault"?}, ...]}.
+ */
+cJSON *queues_delayed(redisContext *c, int64_t limit, struct err *e) MUST_CHECK;
+
 /* Empties the queue's four lists in one step, counted as `purged`. -1 and *e on failure. */
 int64_t queues_purge(redisContext *c, const char *name, struct err *e) MUST_CHECK;
 /* How many messages wait in it; -1 and *e on failure. */

@@ -1,3 +1,4 @@
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -69,6 +70,15 @@ static int run_command(const struct ctl_command *cmd, const struct ctl_settings 
     return cmd->verbs ? run_verb(cmd, s, argc, argv) : cmd->run(s, argc, argv);
 }
 
+/* What was printed must have been written: half an answer is none. */
+static int check_output(const char *command, int code)
+{
+    if (fflush(stdout) != 0 || ferror(stdout)) {
+        return ctl_fail(command, CTL_FAILED, "cannot write: %s", strerror(errno));
+    }
+    return code;
+}
+
 int main(int argc, char **argv)
 {
     struct ctl_settings s;
@@ -97,7 +107,7 @@ int main(int argc, char **argv)
     }
     for (size_t i = 0; i < CTL_COMMAND_COUNT; i++) {
         if (strcmp(argv[1], CTL_COMMANDS[i].name) == 0) {
-            return run_command(&CTL_COMMANDS[i], &s, argc - 1, argv + 1);
+            return check_output(argv[1], run_command(&CTL_COMMANDS[i], &s, argc - 1, argv + 1));
         }
     }
     return ctl_fail(argv[1], CTL_USAGE, "no such command; see aion2ctl --help");

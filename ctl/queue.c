@@ -8,16 +8,18 @@
 const char CTL_QUEUE_HELP[] =
     "Usage: aion2ctl queue [list] [NAME...] [--json]\n"
     "       aion2ctl queue show [NAME] [--limit N] [--json]\n"
+    "       aion2ctl queue delayed [--limit N] [--json]\n"
     "       aion2ctl queue purge NAME --yes [--json]\n"
     "\n"
     "What waits, and who holds what.\n"
     "\n"
-    "  list   every queue that workers take from, TASK_QUEUE, and those named: how much waits at\n"
-    "         each priority (0 is the most urgent), for how long (where the messages tell); what\n"
-    "         waits for its time; what each worker holds; quarantine and dead letters\n"
-    "  show   the messages of one queue (TASK_QUEUE) in the order in which they will be taken\n"
-    "  purge  throws away everything that waits in one queue. Not what is held or waits for its\n"
-    "         time. Counted as \"purged\"\n"
+    "  list     every queue that workers take from, TASK_QUEUE, and those named: how much waits\n"
+    "           at each priority (0 is the most urgent), for how long (where the messages tell);\n"
+    "           what waits for its time; what each worker holds; quarantine and dead letters\n"
+    "  show     the messages of one queue (TASK_QUEUE) in the order in which they will be taken\n"
+    "  delayed  what waits for its time (retries, countdowns), the first one due first\n"
+    "  purge    throws away everything that waits in one queue. Not what is held or waits for\n"
+    "           its time. Counted as \"purged\"\n"
     "\n"
     "  --limit N  show so many (default 20, at most 1000)\n"
     "  --yes      yes, purge\n"
@@ -270,6 +272,61 @@ static int show(const struct ctl_settings *s, int argc, char **argv)
     return code;
 }
 
+/* ---------------------------------------------------------------------------------- delayed */
+
+static void print_delayed(const struct term *t, const cJSON *doc)
+{
+    static const struct table_column COLUMNS[] = {{"Due in", true, 0},
+                                                  {"Queue", false, 12},
+                                                  {"Tries", true, 0},
+                                                  {"Task", false, 16},
+                                                  {"Id", false, -8}};
+    int shown = cJSON_GetArraySize(json_get_arr(doc, "messages"));
+    char text[CTL_LIST_SIZE], number[TERM_NUMBER_SIZE];
+    const cJSON *m;
+    struct table table;
+
+    table_init(&table, COLUMNS, ARRAY_LEN(COLUMNS));
+    cJSON_ArrayForEach(m, json_get_arr(doc, "messages"))
+    {
+        const char *fault = json_get_str(m, "fault"), *task = json_get_str(m, "task");
+
+        add_age(&table, m, "due_in_s");
+        table_add(&table, TERM_PLAIN, ctl_list_shown(text, json_get_str(m, "queue")));
+        table_add_number(&table, TERM_PLAIN, get(m, "retries", 0));
+        table_add(&table, fault ? TERM_RED : TERM_PLAIN,
+                  fault  ? fault
+                  : task ? task
+                         : "(too long to be shown)");
+        table_add(&table, TERM_DIM, json_get_str(m, "id"));
+    }
+    table_print(&table, t, 0);
+    table_fini(&table);
+    term_print(t, TERM_DIM, "%s%s waiting for their time\n",
+               shown < get(doc, "count", 0) ? "the first of " : "",
+               term_number(number, get(doc, "count", 0)));
+}
+
+static int delayed(const struct ctl_settings *s, int argc, char **argv)
+{
+    struct options o = {.limit = 20};
+    struct err e;
+    redisContext *c;
+    int code, first = opt_parse("queue delayed", SHOW_OPTS, argc, argv, &o);
+
+    if (first < 0 || ctl_no_more("queue delayed", first, argc, argv) != CTL_OK) {
+        return CTL_USAGE;
+    }
+    c = ctl_redis("queue delayed", s, NULL, &code);
+    if (c) {
+        cJSON *doc = queues_delayed(c, o.limit, &e);
+
+        code = finish("queue delayed", doc, &e, o.json, print_delayed);
+        redisFree(c);
+    }
+    return code;
+}
+
 /* ------------------------------------------------------------------------------------ purge */
 
 static int purge_queue(redisContext *c, const char *name, const struct options *o)
@@ -317,8 +374,6 @@ static int purge(const struct ctl_settings *s, int argc, char **argv)
 }
 
 const struct ctl_verb CTL_QUEUE_VERBS[] = {
-    {"list", list, LIST_OPTS},
-    {"show", show, SHOW_OPTS},
-    {"purge", purge, PURGE_OPTS},
-    {NULL, NULL, NULL},
+    {"list", list, LIST_OPTS},    {"show", show, SHOW_OPTS}, {"delayed", delayed, SHOW_OPTS},
+    {"purge", purge, PURGE_OPTS}, {NULL, NULL, NULL},
 };

@@ -379,3 +379,14 @@ def test_redis_away(redis_server, ctl):
     for args in (("dead", "list"), ("dead", "show", "x"), ("quarantine", "drop", "--all")):
         done = ctl(*args)
         assert done.returncode == 69 and re.search(r"Redis", done.stderr)
+
+
+def test_an_answer_that_cannot_be_written_is_a_failure(redis_server):
+    import subprocess
+    import harness
+    add_dead(redis_server)
+    with open("/dev/full", "w", encoding="utf-8") as full:
+        done = subprocess.run([harness.bin_dir() / "aion2ctl", "dead", "list"], stdout=full,
+                              env=harness.clean_env({"REDIS_URL": redis_server.url}),
+                              stderr=subprocess.PIPE, text=True, timeout=60, check=False)
+    assert done.returncode == 1 and "cannot write" in done.stderr

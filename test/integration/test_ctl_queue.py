@@ -149,6 +149,34 @@ def test_looking_takes_nothing(redis_server, ctl):
     assert redis_server.client().lrange("celery", 0, -1) == before
 
 
+# ---------------------------------------------------------------------------------- delayed
+
+
+def test_what_waits_for_its_time(redis_server, spawn, ctl):
+    spawn("aion2-worker", worker_env(redis_server))
+    for task, countdown in (("c", "3h"), ("a", "1h"), ("b", "2h")):
+        ctl("call", "test.add", "--id", task, "--countdown", countdown, "--priority", "9")
+    doc = wait_for(lambda: (lambda d: d if d["count"] == 3 else None)(
+        json_of(ctl("queue", "delayed", "--json"))), 30, "the messages")
+    assert [m["id"] for m in doc["messages"]] == ["a", "b", "c"]
+    assert 3500 < doc["messages"][0]["due_in_s"] <= 3600
+    assert doc["messages"][0]["queue"] == "celery" + SEP + "9"
+    text = ctl("queue", "delayed", "--limit", "2").stdout
+    assert "celery (priority 9)" in text and "the first of 3" in text and text.count("test.add") == 2
+
+
+def test_strange_members_of_the_delayed_set(redis_server, ctl):
+    r = redis_server.client()
+    r.zadd("aion2:delayed", {"junk": float("inf"), b"\xff": float("-inf"), "x" * 70000: 1,
+                             json.dumps({"q": HOSTILE, "m": HOSTILE}): 2, '{"q": 1}': 3,
+                             json.dumps({"q": "celery", "m": json.dumps({"task": "t"})}): 4})
+    doc = json_of(ctl("queue", "delayed", "--json"))
+    assert doc["count"] == len(doc["messages"]) == 6
+    assert sum("fault" in m for m in doc["messages"]) == 4
+    text = ctl("queue", "delayed")
+    assert text.returncode == 0 and not HARMFUL.search(text.stdout)
+
+
 # ------------------------------------------------------------------------------------ purge
 
 
@@ -184,7 +212,7 @@ def test_wrong_words(redis_server, ctl, args):
 
 def test_redis_away(redis_server, ctl):
     redis_server.stop()
-    for args in ((), ("show",), ("purge", "celery", "--yes")):
+    for args in ((), ("show",), ("delayed",), ("purge", "celery", "--yes")):
         done = ctl("queue", *args)
         assert done.returncode == 69 and "Redis" in done.stderr
 
