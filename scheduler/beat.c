@@ -139,7 +139,8 @@ static bool check_if_due(struct beat *b, struct err *e)
     if (!r) {
         return e->cls == ERR_PERMANENT; /* no text: claims will tell */
     }
-    same = strcmp(r->type == REDIS_REPLY_STRING ? r->str : "0", b->table.rev) == 0;
+    same = strncmp(r->type == REDIS_REPLY_STRING ? r->str : "", b->table.rev,
+                   sizeof b->table.rev - 1) == 0;
     freeReplyObject(r);
     return same || load(b, true, e);
 }

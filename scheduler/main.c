@@ -107,6 +107,7 @@ static void watch_signals(void)
     sigaction(SIGINT, &stop, NULL);
     sigaction(SIGALRM, &late, NULL);
     sigaction(SIGPIPE, &ignore, NULL);
+    sigaction(SIGHUP, &ignore, NULL); /* there is nothing to read again */
 }
 
 static int run(const struct beat_config *cfg)

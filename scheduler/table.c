@@ -223,11 +223,10 @@ static bool build(struct table *t, const struct pair *pairs, size_t n,
     return true;
 }
 
+/* Whatever stands there: it is only compared, and by its first bytes. */
 static void read_rev(struct table *t, const redisReply *r)
 {
-    if (r->type != REDIS_REPLY_STRING || !text_copy(t->rev, sizeof t->rev, r->str)) {
-        memcpy(t->rev, "0", 2);
-    }
+    (void)text_copy(t->rev, sizeof t->rev, r->type == REDIS_REPLY_STRING ? r->str : "");
 }
 
 /* What a look has brought. *other: the table is another one and the look had no states: again. */

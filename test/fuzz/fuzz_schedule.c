@@ -1,69 +1,71 @@
-/* Definitions of schedules and crontabs: what is read has slots that follow each other. */
+/* Definitions of schedules, crontabs, and what is told of ledgers that hold anything. */
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/schedule.h"
+#include "ctl/why_tell.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-#define FROM_S 1735689600 /* 2025-01-01 */
-
-static int utc(const void *ctx, int64_t unix_s)
+/* Slots come one after the other, and looking back finds the same ones. */
+static void walk(const struct schedule *s, int64_t at_s)
 {
-    (void)ctx;
-    (void)unix_s;
-    return 0;
+    int64_t slot_s, back_s;
+
+    for (int i = 0; i < 5 && schedule_next(s, at_s, &slot_s); i++) {
+        MUST(slot_s > at_s);
+        MUST(schedule_prev(s, slot_s, &back_s) && back_s == slot_s);
+        MUST(i == 0 || (schedule_prev(s, slot_s - 1, &back_s) && back_s == at_s));
+        at_s = slot_s;
+    }
 }
 
-static void check_cron(const char *text)
+static void tell(const struct schedule *s, const char *json, size_t len)
 {
-    static const struct cron_zone UTC = {.offset_s = utc};
-    struct cron c;
-    struct err e = {.text = ""};
-    int64_t next, again;
+    struct err e;
+    cJSON *list = json_parse(json, len, &e);
+    struct why_facts f = {.schedule = s,
+                          .zone = "UTC",
+                          .ledger = list,
+                          .notes = list,
+                          .periods = list,
+                          .now_s = 1000000,
+                          .last_s = 999600};
+    struct why w;
 
-    if (!cron_parse(text, &c, &e)) {
-        MUST(e.text[0] != '\0');
-        return;
-    }
-    if (!cron_next(&c, &UTC, FROM_S, &next)) {
-        return; /* February 30 */
-    }
-    MUST(next > FROM_S && next % 60 == 0);
-    MUST(cron_prev(&c, &UTC, next, &again) && again == next);
-    MUST(cron_next(&c, &UTC, next - 1, &again) && again == next);
-    MUST(!cron_prev(&c, &UTC, next - 1, &again) || again <= FROM_S);
-}
-
-static void check_definition(const char *text, size_t len)
-{
-    static const struct schedule_defaults DEFAULTS = {.queue = "celery", .batch_interval_s = 600};
-    char when[SCHEDULE_WHEN_SIZE];
-    struct schedule s;
-    struct err e = {.text = ""};
-    int64_t next, again;
-
-    if (!schedule_parse("nightly", text, len, &DEFAULTS, &s, &e)) {
-        MUST(e.text[0] != '\0');
-        return;
-    }
-    MUST(s.task[0] && s.queue[0] && strlen(schedule_when(&s, when)) < sizeof when);
-    if (schedule_next(&s, FROM_S, &next)) {
-        MUST(next > FROM_S);
-        MUST(schedule_prev(&s, next, &again) && again == next);
-    }
-    schedule_fini(&s);
+    why_tell(&f, 999000, &w);
+    MUST(w.text[0] != '\0');
+    why_tell(&f, 1000700, &w);
+    cJSON_Delete(list);
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-    char *text = malloc(size + 1);
+    static const struct schedule_defaults DEFAULTS = {"celery", 600};
+    char *text = malloc(size + 1); /* of its own, so that reading past the end is seen */
+    struct schedule s;
+    struct cron c;
+    struct err e;
 
     MUST(text);
     memcpy(text, data, size);
     text[size] = '\0';
-    check_cron(text);
-    check_definition(text, size);
+    MUST(schedule_builtin(0, &DEFAULTS, &s));
+    tell(&s, text, size);
+    if (schedule_parse("fuzz", text, size, &DEFAULTS, &s, &e) ||
+        schedule_parse("batch", text, size, &DEFAULTS, &s, &e)) {
+        walk(&s, 1774746000); /* the night of a change in Berlin */
+    }
+    schedule_fini(&s);
+    if (cron_parse(text, &c, &e)) {
+        struct cron_zone z = zone_of("Europe/Berlin");
+        int64_t slot_s;
+
+        MUST(!cron_next(&c, &z, 1774746000, &slot_s) || slot_s > 1774746000);
+    } else {
+        MUST(e.text[0] != '\0');
+    }
     free(text);
     return 0;
 }

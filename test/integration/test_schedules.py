@@ -2,6 +2,7 @@
 
 import base64
 import json
+import signal
 import time
 
 import pytest
@@ -94,13 +95,30 @@ def test_what_cannot_be_read_stops_nothing_else(redis_server, beat, ctl):
     assert not client.hexists(TABLE, "g")
 
 
-def test_a_table_that_is_no_table(redis_server, spawn):
+def spoil_list(client, key):
+    client.lpush(key, "x")
+
+
+def spoil_text(client, key):
+    client.set(key, "x" * 5000)
+
+
+@pytest.mark.parametrize("spoil", [spoil_list, spoil_text])
+@pytest.mark.parametrize("key", [TABLE, "aion2:schedules:rev", "aion2:beat:gap", "aion2:beat:sent",
+                                 "aion2:beat:message", "aion2:beat:ledger:batch", NOTES,
+                                 "aion2:beat:periods"])
+def test_a_key_of_another_kind_stops_nothing(redis_server, spawn, key, spoil):
     """The built-in schedules go on."""
-    redis_server.client().set(TABLE, "no hash")
-    redis_server.client().lpush("aion2:schedules:rev", "no number")
-    redis_server.client().delete("aion2:schedules:rev")
+    spoil(redis_server.client(), key)
     beat = spawn("aion2-beat", {"REDIS_URL": redis_server.url, "BATCH_INTERVAL": 1})
     beat.wait_log("event=beat.sent schedule=batch")
+
+
+def test_sighup_is_ignored(redis_server, beat):
+    beat.signal(signal.SIGHUP)
+    define(redis_server, "h", task="t.h", every=1)
+    wait_slots(redis_server, "t.h", 1)
+    assert beat.running()
 
 
 @pytest.mark.parametrize("state", ["last", "gap", "sent"])
