@@ -3,6 +3,7 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/keys.h"
 #include "common/lamport.h"
 #include "common/text.h"
 
@@ -16,6 +17,16 @@ bool pidbox_list(char out[PIDBOX_LIST_SIZE], const char *routing_key)
     int n = snprintf(out, PIDBOX_LIST_SIZE, "%s." PIDBOX_REPLY_EXCHANGE, routing_key);
 
     return n > 0 && (size_t)n < PIDBOX_LIST_SIZE;
+}
+
+/* Routing key, pattern, queue, as kombu binds them. */
+bool pidbox_member(char out[PIDBOX_MEMBER_SIZE], const char *routing_key)
+{
+    int n = snprintf(out, PIDBOX_MEMBER_SIZE,
+                     "%s" KEY_PRIORITY_SEP KEY_PRIORITY_SEP "%s." PIDBOX_REPLY_EXCHANGE,
+                     routing_key, routing_key);
+
+    return n > 0 && (size_t)n < PIDBOX_MEMBER_SIZE;
 }
 
 /* ---- reading ---- */

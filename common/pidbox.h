@@ -11,6 +11,8 @@
 #define PIDBOX_REPLY_EXCHANGE "reply.celery.pidbox"
 #define PIDBOX_ROUTING_MAX    200 /* bytes of a reply's routing key */
 #define PIDBOX_LIST_SIZE      (PIDBOX_ROUTING_MAX + sizeof "." PIDBOX_REPLY_EXCHANGE)
+#define PIDBOX_MEMBER_SIZE    (2 * PIDBOX_LIST_SIZE)
+#define PIDBOX_BINDINGS       "_kombu.binding." PIDBOX_REPLY_EXCHANGE /* set of members */
 #define PIDBOX_PATTERN_MAX    256
 #define PIDBOX_METHOD_MAX     100
 #define PIDBOX_TICKET_MAX     200
@@ -47,6 +49,8 @@ bool pidbox_glob(const char *pattern, const char *text);
 
 /* The list for answers. False when the routing key is too long. */
 bool pidbox_list(char out[PIDBOX_LIST_SIZE], const char *routing_key) MUST_CHECK;
+/* What whoever waits for answers puts into PIDBOX_BINDINGS meanwhile. False: too long. */
+bool pidbox_member(char out[PIDBOX_MEMBER_SIZE], const char *routing_key) MUST_CHECK;
 /* An answer: {node: value}, value as JSON text. ticket NULL: the request had none. */
 struct pidbox_reply {
     const char *reply_to;

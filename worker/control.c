@@ -6,10 +6,10 @@
 #include <string.h>
 
 #include "common/clock.h"
-#include "common/keys.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/pidbox.h"
+#include "common/text.h"
 #include "worker/control_parts.h"
 
 #define COMPLAINTS_MAX     20 /* lines about wrong requests within COMPLAINTS_MS */
@@ -65,11 +65,11 @@ static void on_pushed(void *ctx, UNUSED uint64_t number, const redisReply *r)
 
 static void push(struct answer *a, const char *envelope, size_t len)
 {
-    char list[PIDBOX_LIST_SIZE], member[2 * PIDBOX_LIST_SIZE];
+    char list[PIDBOX_LIST_SIZE], member[PIDBOX_MEMBER_SIZE];
     const char *argv[] = {"EVAL",
                           PUSH,
                           "2",
-                          "_kombu.binding." PIDBOX_REPLY_EXCHANGE,
+                          PIDBOX_BINDINGS,
                           list,
                           member,
                           envelope,
@@ -77,11 +77,9 @@ static void push(struct answer *a, const char *envelope, size_t len)
                           ANSWER_UNBOUND_S,
                           ANSWER_LIST_LENGTH};
 
-    MUST(pidbox_list(list, a->reply_to));
+    MUST(pidbox_list(list, a->reply_to) && pidbox_member(member, a->reply_to));
     a->bytes = len;
     a->control->pending_bytes += len;
-    /* routing key, pattern, queue, as kombu binds them */
-    snprintf(member, sizeof member, "%s" KEY_PRIORITY_SEP KEY_PRIORITY_SEP "%s", a->reply_to, list);
     rdsa_command(a->control->cf.talk, RDSA_COMMAND_MS, on_pushed, a, 0, ARRAY_LEN(argv), argv);
 }
 
@@ -117,6 +115,9 @@ void answer_value(struct answer *a, cJSON *value)
 {
     char *text = value ? json_print(value) : NULL;
 
+    if (text) {
+        text_make_utf8(text); /* settings and names come from outside, too */
+    }
     send_text(a, text ? text : "{\"error\": \"MemoryError()\"}");
     free(text);
     cJSON_Delete(value);
@@ -323,10 +324,12 @@ struct control *control_new(const struct control_config *config)
 
     c->cf = *config;
     c->started_ms = clock_mono_ms();
+    control_hello_init(c);
     return c;
 }
 
 void control_free(struct control *c)
 {
+    event_free(c->hello_timer);
     free(c);
 }

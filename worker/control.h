@@ -15,6 +15,7 @@
 struct control;
 
 struct control_config {
+    struct event_base *base;
     const struct settings *settings; /* borrowed, as everything here */
     const char *node;                /* name of this worker */
     const struct rds_addr *redis;
@@ -31,6 +32,8 @@ struct control *control_new(const struct control_config *config);
 /* After its connection. */
 void control_free(struct control *c);
 
+/* Requests are heard from now on: greets the other workers, to learn what is revoked. */
+void control_hello(struct control *c);
 /* Something was published on the channel of requests. ctx: the struct control. */
 void control_on_message(void *ctx, const char *channel, const char *bytes, size_t len);
 

@@ -7,13 +7,11 @@
 #include "common/mem.h"
 #include "worker/control_parts.h"
 #include "worker/job.h"
-#include "worker/revoked.h"
 #include "worker/task.h"
 
 /* Methods that tell something and change nothing (celery inspect ...). */
 
 #define QUERY_MAX       1000   /* ids in one question */
-#define REVOKED_SHOWN   10000  /* ids in an answer, the newest */
 #define SCHEDULED_SEEN  "2000" /* delayed messages looked at for an answer, the next due ones */
 #define SCHEDULED_BYTES "2000000"
 
@@ -268,43 +266,15 @@ static void scheduled(struct control *c, UNUSED const cJSON *args, struct answer
 
 /* ---- revoked ids ---- */
 
-struct shown {
-    cJSON *v;
-    int left;
-    bool stamps;
-};
-
-static bool show_revoked(void *ctx, const struct revoked_entry *e)
-{
-    struct shown *s = ctx;
-    cJSON *pair;
-    char stamp[32];
-
-    if (!s->stamps) {
-        cJSON_AddItemToArray(s->v, cJSON_CreateString(e->id));
-    } else {
-        /* Celery takes nothing but a number with a fraction. */
-        snprintf(stamp, sizeof stamp, "%" PRId64 ".%03d", e->at_ms / 1000, (int)(e->at_ms % 1000));
-        pair = cJSON_AddArrayToObject(s->v, e->id);
-        cJSON_AddItemToArray(pair, cJSON_CreateRaw(stamp));
-        cJSON_AddItemToArray(pair, cJSON_CreateString(e->id));
-    }
-    return --s->left > 0;
-}
-
 static void revoked(struct control *c, UNUSED const cJSON *args, struct answer *a)
 {
-    struct shown s = {.v = cJSON_CreateArray(), .left = REVOKED_SHOWN};
-
-    revoked_each(revoke_set(c->cf.revoke), show_revoked, &s);
-    answer_value(a, s.v);
+    answer_value(a, view_revoked(c, false));
 }
 
 /* Another worker has started: what each knows of revoked tasks, the other learns. */
 static void hello(struct control *c, const cJSON *args, struct answer *a)
 {
     const char *from = json_get_str(args, "from_node");
-    struct shown s = {.left = REVOKED_SHOWN, .stamps = true};
     const cJSON *theirs;
     cJSON *o;
 
@@ -322,8 +292,7 @@ static void hello(struct control *c, const cJSON *args, struct answer *a)
     }
     revoke_commit(c->cf.revoke);
     o = cJSON_CreateObject();
-    s.v = cJSON_AddObjectToObject(o, "revoked");
-    revoked_each(revoke_set(c->cf.revoke), show_revoked, &s);
+    cJSON_AddItemToObject(o, "revoked", view_revoked(c, true));
     cJSON_AddNumberToObject(o, "clock", (double)lamport_tick(c->cf.clock));
     answer_value(a, o);
 }

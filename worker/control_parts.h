@@ -2,6 +2,7 @@
 #define WORKER_CONTROL_PARTS_H
 
 #include "common/json.h"
+#include "common/uuid.h"
 #include "worker/control.h"
 
 /*
@@ -16,6 +17,8 @@ struct control {
     int complaints; /* about wrong requests since then */
     int pending;    /* answers that are owed, or on their way */
     size_t pending_bytes;
+    struct event *hello_timer;
+    char hello_key[UUID_SIZE]; /* where the others answer our greeting */
 };
 
 /* An answer that is owed. Exactly one of the functions answer_* must be called, now or later; it is
@@ -50,6 +53,9 @@ bool control_each_text(const cJSON *v, void (*fn)(void *ctx, const char *text), 
 /* True, or a number that is not 0. */
 bool control_is_true(const cJSON *args, const char *name);
 
+/* control_hello.c */
+void control_hello_init(struct control *c);
+
 /* ---- control_view.c ---- */
 
 struct job;
@@ -58,6 +64,8 @@ struct job;
 cJSON *view_task(const struct control *c, const struct job *j, bool safe);
 /* A message that waits for its time. member: of the delayed set; may be one that is not ours. */
 cJSON *view_scheduled(const struct control *c, const char *member, size_t len, int64_t due_ms);
+/* Revoked ids, the newest; stamps: as Celery's workers tell them to each other. */
+cJSON *view_revoked(const struct control *c, bool stamps);
 cJSON *view_queue(const char *name);
 cJSON *view_stats(const struct control *c);
 cJSON *view_conf(const struct control *c, bool with_defaults);

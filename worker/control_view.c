@@ -12,10 +12,12 @@
 #include "worker/control_parts.h"
 #include "worker/job.h"
 #include "worker/pool.h"
+#include "worker/revoked.h"
 #include "worker/task.h"
 
 /* How things look in answers: the members and shapes that Celery's tools and Flower read. */
 
+#define REVOKED_SHOWN 10000      /* ids in an answer, the newest */
 #define ARGUMENTS_MAX (64 * KIB) /* bytes of a message whose arguments are shown as they are */
 
 /* ---- tasks ---- */
@@ -92,6 +94,42 @@ cJSON *view_scheduled(const struct control *c, const char *member, size_t len, i
     msg_fini(&m);
     cJSON_Delete(v);
     return o;
+}
+
+/* ---- revoked ids ---- */
+
+struct shown {
+    cJSON *v;
+    int left;
+    bool stamps;
+};
+
+static bool show_revoked(void *ctx, const struct revoked_entry *e)
+{
+    struct shown *s = ctx;
+    cJSON *pair;
+    char stamp[32];
+
+    if (!s->stamps) {
+        cJSON_AddItemToArray(s->v, cJSON_CreateString(e->id));
+    } else {
+        /* Celery takes nothing but a number with a fraction. */
+        snprintf(stamp, sizeof stamp, "%" PRId64 ".%03d", e->at_ms / 1000, (int)(e->at_ms % 1000));
+        pair = cJSON_AddArrayToObject(s->v, e->id);
+        cJSON_AddItemToArray(pair, cJSON_CreateRaw(stamp));
+        cJSON_AddItemToArray(pair, cJSON_CreateString(e->id));
+    }
+    return --s->left > 0;
+}
+
+cJSON *view_revoked(const struct control *c, bool stamps)
+{
+    struct shown s = {.v = stamps ? cJSON_CreateObject() : cJSON_CreateArray(),
+                      .left = REVOKED_SHOWN,
+                      .stamps = stamps};
+
+    revoked_each(revoke_set(c->cf.revoke), show_revoked, &s);
+    return s.v;
 }
 
 /* ---- queues ---- */

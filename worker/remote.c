@@ -82,6 +82,7 @@ static void on_listen_up(void *ctx)
     struct remote *r = ctx;
 
     revoke_load(r->revoke, r->talk);
+    control_hello(r->control);
 }
 
 /* Before the first task: on the same connection, so that the answer comes before any message. */
@@ -139,7 +140,8 @@ void remote_start(struct remote *r, struct consumer *consumer)
 {
     r->consumer = consumer;
     connect_both(r);
-    r->control = control_new(&(struct control_config){.settings = r->cf.settings,
+    r->control = control_new(&(struct control_config){.base = r->cf.base,
+                                                      .settings = r->cf.settings,
                                                       .node = r->node,
                                                       .redis = r->cf.redis,
                                                       .talk = r->talk,

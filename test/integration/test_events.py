@@ -280,7 +280,11 @@ def test_a_stock_worker_lives_beside_ours(app, jobs, spawn, redis_server, start_
     stock, log = start_stock()
     assert "sync with 1 nodes" in log.read_text()
     assert revoked in ask_one(app, "revoked", node="stock@lab"), "it took our revoked ids"
+    only_stock = "00000000-dead-beef-0000-000000000002"
+    ask_one(app, "revoke", {"task_id": only_stock}, node="stock@lab")
     second = start_worker(spawn, redis_server, "second@lab")
+    wait_for(lambda: only_stock in ask_one(app, "revoked", node="second@lab"),
+             what="our worker to learn what only the stock worker knows")
     for n in range(30):
         app.send_task("test.add", (n, 1))
     app.send_task("test.fail", ("ValueError", 'b"o\'o\nm 안녕'))
