@@ -198,3 +198,43 @@ def test_a_wrong_hour_is_taken_back(clock, spawn):
     assert real == sorted(real)
     # Nothing that began since the start is missing, but for what passed while the clock was wrong.
     assert sum(b - a > 2 for a, b in zip(real, real[1:])) <= 1
+
+
+def put_before(clock, date, seconds):
+    """So many seconds before a moment."""
+    clock.put(0)
+    clock.put(unix(*date) - seconds - now(clock.redis))
+
+
+@pytest.mark.parametrize("zone, date, wall", [
+    ("Europe/Berlin", (2027, 3, 28, 1), "30 2 * * *"),       # 02:00 to 03:00 is left out
+    ("America/New_York", (2027, 3, 14, 7), "30 2 * * *"),
+])
+def test_beats_on_a_night_in_spring(clock, spawn, zone, date, wall):
+    put_before(clock, date, 3)
+    define(clock.redis, "fixed", task="t.fixed", cron=wall, tz=zone, since=now(clock.redis))
+    beats(spawn, clock.redis)
+    run_until(clock.redis, "t.fixed", 1)
+    assert slots_of(clock.redis, "t.fixed") == [unix(*date)]
+
+
+@pytest.mark.parametrize("zone, date", [
+    ("Europe/Berlin", (2027, 10, 31, 0, 30)),     # 02:30, and an hour later again
+    ("America/New_York", (2027, 11, 7, 5, 30)),   # 01:30
+])
+def test_beats_on_a_night_in_autumn(clock, spawn, zone, date):
+    server, first = clock.redis, unix(*date)
+    hour = datetime.fromtimestamp(first, ZoneInfo(zone)).hour
+    put_before(clock, date, 3)
+    begin = now(server)
+    define(server, "fixed", task="t.fixed", cron=f"30 {hour} * * *", tz=zone, since=begin)
+    define(server, "hourly", task="t.hourly", cron="30 * * * *", tz=zone, since=begin, overlap="queue")
+    beats(spawn, server)
+    run_until(server, "t.fixed", 1)
+    run_until(server, "t.hourly", 1)
+    clock.put(0)
+    clock.put(first + 3600 - 3 - now(server))
+    run_until(server, "t.hourly", 2)
+    assert slots_of(server, "t.hourly") == [first, first + 3600]
+    wait_for(lambda: now(server) >= first + 3602)
+    assert slots_of(server, "t.fixed") == [first]
