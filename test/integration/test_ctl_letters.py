@@ -8,7 +8,7 @@ import uuid
 import pytest
 
 from ctl_lab import HARMFUL, HOSTILE, json_of, on_a_terminal, redis_ctl, without_colours
-from harness import wait_for
+from harness import TEST_DATA, wait_for
 
 DEAD, QUARANTINE, COUNTERS = "aion2:dead", "aion2:quarantine", "aion2:counters"
 META = "celery-task-meta-"
@@ -390,3 +390,29 @@ def test_an_answer_that_cannot_be_written_is_a_failure(redis_server):
                               env=harness.clean_env({"REDIS_URL": redis_server.url}),
                               stderr=subprocess.PIPE, text=True, timeout=60, check=False)
     assert done.returncode == 1 and "cannot write" in done.stderr
+
+
+@pytest.mark.parametrize("name", ["protocol1-eta", "zlib", "gzip", "bzip2", "body-plain", "expires-datetime",
+                                  "timelimits", "chain", "unicode", "pickle", "retry"])
+def test_messages_of_every_form_keep_their_meaning(redis_server, ctl, name):
+    path = TEST_DATA / "wire" / f"task-message-{name}.json"
+    if not path.exists():
+        pytest.skip("no such recording")
+    before = json.loads(path.read_text())
+    add_dead(redis_server, message=path.read_text().strip(), task_id="x")
+    assert ctl("dead", "retry", "x").returncode == 0
+    list_of = "celery"
+    (after,) = map(json.loads, redis_server.client().lrange(list_of, 0, -1))
+    assert after["content-type"] == before["content-type"]
+    if name == "protocol1-eta":
+        old, new = (json.loads(base64.b64decode(m["body"])
+                               if m["properties"]["body_encoding"] == "base64" else m["body"])
+                    for m in (before, after))
+        assert new == {**old, "eta": None, "retries": 0, "expires": new["expires"]}
+        return
+    assert after["body"] == before["body"]
+    changed = {k for k in before["headers"] if after["headers"][k] != before["headers"][k]}
+    assert changed <= {"retries", "eta", "expires"} and set(after["headers"]) == set(before["headers"])
+    assert after["properties"] == before["properties"]
+    if name != "pickle":
+        assert after["headers"]["retries"] == 0 and after["headers"]["eta"] is None
