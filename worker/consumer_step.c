@@ -232,6 +232,7 @@ static void send_merged(struct consumer *c)
         cmds[m->n++] = &j->cmd;
     }
     broker_merge(&all, cmds, m->n);
+    MUST(!all.failed); /* or they would wait for ever */
     rdsa_script(c->redis, &all, on_merged, m, 0);
     broker_merge_fini(&all);
 }
