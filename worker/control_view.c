@@ -200,18 +200,19 @@ static void add_pool(const struct control *c, cJSON *o)
 static void add_broker(const struct control *c, cJSON *o)
 {
     const struct rds_addr *a = c->cf.redis;
+    const struct rds_place *first = a->sentinel_count > 0 ? &a->sentinels[0] : NULL;
     cJSON *b = cJSON_AddObjectToObject(o, "broker");
     char db[16];
 
     snprintf(db, sizeof db, "%d", a->db);
-    cJSON_AddStringToObject(b, "hostname", a->path[0] ? a->path : a->host);
+    cJSON_AddStringToObject(b, "hostname", first ? first->host : a->path[0] ? a->path : a->host);
     cJSON_AddItemToObject(b, "userid",
                           a->user[0] ? cJSON_CreateString(a->user) : cJSON_CreateNull());
     cJSON_AddStringToObject(b, "virtual_host", db);
-    cJSON_AddNumberToObject(b, "port", a->port);
+    cJSON_AddNumberToObject(b, "port", first ? first->port : a->port);
     cJSON_AddFalseToObject(b, "insist");
     cJSON_AddFalseToObject(b, "ssl");
-    cJSON_AddStringToObject(b, "transport", "redis");
+    cJSON_AddStringToObject(b, "transport", first ? "sentinel" : "redis");
     cJSON_AddNumberToObject(b, "connect_timeout", RDSA_CONNECT_MS / 1000);
     cJSON_AddObjectToObject(b, "transport_options");
     cJSON_AddNullToObject(b, "login_method");

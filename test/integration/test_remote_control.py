@@ -5,6 +5,7 @@ import random
 import re
 import threading
 import uuid
+from pathlib import Path
 
 import pytest
 from celery import chord
@@ -16,6 +17,7 @@ from jobs import SEP, Jobs
 from remote_lab import (CHANNEL, NODE, Monitor, ask, ask_one, bind, body_of, celery_app, close_app,
                         envelope, reply_list, request, start_worker, tool, tools)
 
+WIRE = Path(__file__).resolve().parents[1] / "data" / "wire"
 TASK_MEMBERS = {"id", "name", "args", "kwargs", "type", "hostname", "time_start", "acknowledged",
                 "delivery_info", "worker_pid"}
 
@@ -178,6 +180,43 @@ def test_what_flower_reads(app, jobs, redis_server, worker):
     assert task["time_start"] > 1.7e9 and task["hostname"] == NODE
     assert task["delivery_info"] == {"exchange": "", "routing_key": "celery", "priority": 0,
                                      "redelivered": None}
+
+
+def recorded_answer(name):
+    """What a real worker answered."""
+    answer = body_of((WIRE / f"pidbox-{name}-reply.json").read_text())
+    return next(iter(answer.values()))
+
+
+def test_answers_have_the_shape_of_a_real_worker(app, jobs, worker):
+    busy(app, jobs, count=1)
+    app.send_task("test.add", (1, 1), countdown=600)
+    wait_for(lambda: jobs.redis.zcard("aion2:delayed") == 1)
+    assert ask_one(app, "active_queues") == recorded_answer("active-queues")
+    for name, method in (("active", "active"), ("scheduled", "scheduled")):
+        ours, theirs = ask_one(app, method)[0], recorded_answer(name)[0]
+        assert list(ours) == list(theirs)
+        ours, theirs = ours.get("request", ours), theirs.get("request", theirs)
+        assert list(ours) == list(theirs)
+        assert list(ours["delivery_info"]) == list(theirs["delivery_info"])
+    ours, theirs = ask_one(app, "stats"), recorded_answer("stats")
+    assert set(theirs) <= set(ours)
+    for part in ("broker", "rusage"):
+        assert set(ours[part]) == set(theirs[part])
+    assert set(theirs["pool"]) - set(ours["pool"]) == {"writes"}, "we have no pipes to count"
+    for name, arguments in (
+            ("ping", {}), ("autoscale", {"max": 4, "min": 2}), ("pool-restart", {}),
+            ("heartbeat", {}), ("memsample", {}), ("pool-grow", {"n": 1}),
+            ("add-consumer", {"queue": "fast"}), ("cancel-consumer", {"queue": "fast"}),
+            ("enable-events", {}), ("query-task", {"ids": ["abc"]}),
+            ("rate-limit", {"task_name": "test.add", "rate_limit": "10/m"}),
+            ("rate-limit-bad", {"task_name": "lab.nope", "rate_limit": "10/m"}),
+            ("time-limit", {"task_name": "test.add", "soft": 10.0, "hard": 20.0}),
+            ("revoke", {"task_id": ["11111111-2222-3333-4444-555555555555"]}),
+            ("terminate", {"task_id": ["11111111-2222-3333-4444-555555555555"],
+                           "signal": "SIGKILL"})):
+        method = name.replace("-bad", "").replace("-", "_")
+        assert ask_one(app, method, arguments) == recorded_answer(name), name
 
 
 def test_eight_questions_at_once(app, worker):
