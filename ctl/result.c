@@ -7,6 +7,7 @@
 #include "common/text.h"
 #include "ctl/await.h"
 #include "ctl/ctl.h"
+#include "ctl/result_group.h"
 #include "ctl/term.h"
 
 #define WAIT_MAX_S  86400
@@ -16,7 +17,8 @@ const char CTL_RESULT_HELP[] =
     "Usage: aion2ctl result ID [--wait SECONDS] [--forget] [--json]\n"
     "\n"
     "Shows what is stored about a task: its state, the result or the error with its\n"
-    "traceback, and what else its worker wrote down.\n"
+    "traceback, and what else its worker wrote down. The id of a group that a client has\n"
+    "saved shows the states of its tasks, without waiting.\n"
     "\n"
     "  --wait SECONDS  wait until the task has ended, at most so long\n"
     "  --forget        remove it from Redis after it was shown\n"
@@ -222,20 +224,34 @@ static int forget(redisContext *c, const char *id)
     return r ? CTL_OK : ctl_fail_err("result", &e);
 }
 
+static int show_group(const struct options *o, cJSON *doc)
+{
+    int code = result_group_code(doc);
+    struct term t;
+
+    if (o->json) {
+        return ctl_print_json("result", doc) == CTL_OK ? code : CTL_FAILED;
+    }
+    term_init(&t, stdout);
+    result_group_print(&t, doc);
+    cJSON_Delete(doc);
+    return code;
+}
+
+static int show_nothing(const char *id, const struct options *o)
+{
+    if (o->json) {
+        puts("null");
+    }
+    return ctl_fail("result", CTL_TIMEOUT,
+                    "nothing is stored about %s: it waits, runs, was forgotten, or never was", id);
+}
+
 /* Shows *doc (takes it); the exit code says how the task is. */
 static int show(const char *id, const struct options *o, cJSON *doc)
 {
-    int code;
+    int code = code_of(json_get_str(doc, "status"));
 
-    if (!doc) {
-        if (o->json) {
-            puts("null");
-        }
-        return ctl_fail("result", CTL_TIMEOUT,
-                        "nothing is stored about %s: it waits, runs, was forgotten, or never was",
-                        id);
-    }
-    code = code_of(json_get_str(doc, "status"));
     if (o->json) {
         return ctl_print_json("result", doc) == CTL_OK ? code : CTL_FAILED;
     }
@@ -247,9 +263,14 @@ static int show(const char *id, const struct options *o, cJSON *doc)
 static int run(redisContext *c, const struct rds_addr *addr, const char *id,
                const struct options *o)
 {
-    cJSON *doc;
+    cJSON *doc, *group;
     int code = look(c, id, &doc), forgotten;
+    struct err ignored;
 
+    group = code == CTL_OK && !doc ? result_group(c, id, &ignored) : NULL;
+    if (group) {
+        return show_group(o, group);
+    }
     if (code == CTL_OK && o->wait_s >= 0 && !(doc && await_is_final(json_get_str(doc, "status")))) {
         cJSON_Delete(doc);
         doc = NULL;
@@ -260,7 +281,7 @@ static int run(redisContext *c, const struct rds_addr *addr, const char *id,
         cJSON_Delete(doc);
         return code;
     }
-    code = show(id, o, doc);
+    code = doc ? show(id, o, doc) : show_nothing(id, o);
     forgotten = o->forget ? forget(c, id) : CTL_OK;
     return forgotten == CTL_OK ? code : forgotten;
 }

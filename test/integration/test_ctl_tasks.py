@@ -163,6 +163,29 @@ def test_forgetting(redis_server, ctl):
     assert ctl("result", "id", "--forget").returncode == 2
 
 
+def test_a_group_shows_its_tasks(redis_server, ctl):
+    def save(*tasks):
+        redis_server.client().set("celery-taskset-meta-g", json.dumps(
+            {"result": [["g", None], [[[t, None], None] for t in tasks]]}))
+
+    many = [f"t{i}" for i in range(450)]
+    for task in many:
+        store(redis_server, task)
+    save(*many)
+    doc = json_of(ctl("result", "g", "--json"))
+    assert (doc["group_id"], doc["ready"], doc["failed"]) == ("g", 450, 0)
+    assert [t["task_id"] for t in doc["tasks"]] == many
+    store(redis_server, "bad", status="FAILURE")
+    save("t1", "bad")
+    done = ctl("result", "g")
+    assert done.returncode == 1 and re.search(r"bad +FAILURE", done.stdout)
+    save("t1", "none", "bad")
+    assert json_of(ctl("result", "g", "--json"), 2)["tasks"][1]["status"] == "PENDING"
+    for junk in ("[]", "{", '{"result": 7}', '{"result": []}', '{"result": [1, [2, [], [[7]]]]}'):
+        redis_server.client().set("celery-taskset-meta-g", junk)
+        assert ctl("result", "g").returncode in (0, 2)
+
+
 def test_hostile_documents_are_harmless(redis_server, ctl):
     error = {"exc_type": HOSTILE, "exc_message": [HOSTILE], "exc_module": None}
     for members in ({"result": HOSTILE}, {"status": HOSTILE}, {"result": error, "status": "FAILURE"},
