@@ -2,7 +2,7 @@
 
 #include "common/msg_parts.h"
 
-/* [args, kwargs, embed] */
+/* [args, kwargs, embed]; the last one first, because who is to be told of an error stands there. */
 static bool read_body_2(struct msg *m, struct err *e)
 {
     const cJSON *args = cJSON_GetArrayItem(m->body, 0);
@@ -11,9 +11,9 @@ static bool read_body_2(struct msg *m, struct err *e)
     if (!cJSON_IsArray(m->body) || cJSON_GetArraySize(m->body) != 3) {
         return msg_refuse(e, "ValueError", "body", "an array [args, kwargs, embed]");
     }
-    return (cJSON_IsNull(args) || msg_read_args(args, m, e)) &&
-           (cJSON_IsNull(kwargs) || msg_read_kwargs(kwargs, m, e)) &&
-           msg_read_embed(cJSON_GetArrayItem(m->body, 2), m, e);
+    return msg_read_embed(cJSON_GetArrayItem(m->body, 2), m, e) &&
+           (cJSON_IsNull(args) || msg_read_args(args, m, e)) &&
+           (cJSON_IsNull(kwargs) || msg_read_kwargs(kwargs, m, e));
 }
 
 /* Without an id nobody can be told anything. */
@@ -43,6 +43,19 @@ static bool parse_plain(struct msg *m, struct err *e)
     return read_id(m->root, m, e) && read_rest(m->root, m, e);
 }
 
+/* Headers and body; with wrong headers the body is read as far as it goes, as above. */
+static bool parse_celery_2(const cJSON *headers, struct msg *m, struct err *e)
+{
+    struct err later;
+    bool ok;
+
+    if (!read_id(headers, m, e)) {
+        return false;
+    }
+    ok = read_rest(headers, m, e);
+    return msg_decode_body(m, headers, ok ? e : &later) && read_body_2(m, ok ? e : &later) && ok;
+}
+
 static bool parse_celery(struct msg *m, struct err *e)
 {
     const cJSON *headers = json_get_obj(m->root, "headers");
@@ -54,8 +67,7 @@ static bool parse_celery(struct msg *m, struct err *e)
     msg_read_properties(m->root, m);
     m->form = headers && json_has(headers, "task") ? MSG_CELERY_2 : MSG_CELERY_1;
     if (m->form == MSG_CELERY_2) {
-        return read_id(headers, m, e) && read_rest(headers, m, e) &&
-               msg_decode_body(m, headers, e) && read_body_2(m, e);
+        return parse_celery_2(headers, m, e);
     }
     if (!msg_decode_body(m, headers, e)) {
         return false;

@@ -279,10 +279,13 @@ static const struct field *find_field(const struct fields *t, const char *name, 
     return NULL;
 }
 
-/* Of two members with one name every JSON reader takes another: such a message means nothing. */
+/* Of two members with one name every JSON reader takes another: such a message means nothing. After
+ * the first error the others are read still: who is to be told of it stands there. */
 static bool read_fields(const cJSON *obj, const struct fields *t, struct msg *m, struct err *e)
 {
+    struct err later;
     uint64_t seen = 0;
+    bool ok = true;
     const cJSON *v;
 
     cJSON_ArrayForEach(v, obj)
@@ -291,14 +294,13 @@ static bool read_fields(const cJSON *obj, const struct fields *t, struct msg *m,
         uint64_t bit = f ? UINT64_C(1) << (f - t->fields) : 0;
 
         if ((seen & bit) != 0) {
-            return msg_refuse(e, "ValueError", f->name, "one of it, there are two");
+            ok = msg_refuse(ok ? e : &later, "ValueError", f->name, "one of it, there are two");
+        } else if (f && !cJSON_IsNull(v) && !f->read(f, v, m, ok ? e : &later)) {
+            ok = false;
         }
         seen |= bit;
-        if (f && !cJSON_IsNull(v) && !f->read(f, v, m, e)) {
-            return false;
-        }
     }
-    return true;
+    return ok;
 }
 
 bool msg_read_fields(const cJSON *obj, struct msg *m, struct err *e)

@@ -38,6 +38,7 @@ struct job_end {
     char *dead;         /* letter, NULL: none */
     struct flow *flow;  /* what follows, NULL: nothing */
     int64_t give_up_ms; /* monotonic: the size of the chord is asked for until then; 0: not asked */
+    int complete_count; /* times that the chord was seen complete while this waited */
     bool waits;         /* for the size to be known: ask again */
 };
 

@@ -7,6 +7,9 @@
 #include "worker/job_parts.h"
 
 #define CHORD_WAIT_MS 10000 /* for the size of a chord whose sender is still at it */
+/* A chord that becomes complete while we wait may be about to be ended by a Python worker that
+ * counted the last part: only after so many looks nobody will. */
+#define COMPLETE_LOOKS 10
 
 void job_end_fini(struct job_end *end)
 {
@@ -184,10 +187,13 @@ static struct flow_count count_of(const struct broker_chord *c, const char **mem
 }
 
 /* The sender writes the size behind the first parts: it may come yet, but not for ever. */
-static bool is_worth_waiting(struct job *j, bool somebody_waits)
+static bool is_worth_waiting(struct job *j, const struct flow_count *count, bool somebody_waits)
 {
     int64_t now_ms = clock_mono_ms();
 
+    if (flow_is_counted(count)) {
+        return count->members && j->end.give_up_ms != 0 && ++j->end.complete_count < COMPLETE_LOOKS;
+    }
     if (j->end.give_up_ms == 0) {
         j->end.give_up_ms = now_ms + CHORD_WAIT_MS;
     }
@@ -218,7 +224,7 @@ void job_counted(struct job *j, const struct settings *s, const redisReply *r, b
         members = mem_try_array(chord.members->elements + 1, sizeof *members);
     }
     count = count_of(&chord, members);
-    if (!flow_is_counted(&count) && is_worth_waiting(j, somebody_waits)) {
+    if (is_worth_waiting(j, &count, somebody_waits)) {
         j->end.waits = true;
         count_part(j, s, flow_part(j->end.flow));
         free(members);
@@ -226,6 +232,7 @@ void job_counted(struct job *j, const struct settings *s, const redisReply *r, b
     }
     j->end.waits = false;
     j->end.give_up_ms = 0;
+    j->end.complete_count = 0;
     if (chord.too_large || (chord.members && !members)) {
         ok = flow_chord_failed(j->end.flow, &env, "the results of its parts are too large", &e);
     } else {

@@ -173,6 +173,19 @@ def test_an_expired_part_fails_the_body(worker, add, total, jobs):
     assert chord_keys(jobs) == []
 
 
+@pytest.mark.parametrize("part, error", [
+    ({"task": "no.such.task"}, "NotRegistered('no.such.task')"),
+    ({"eta": "never"}, "ValueError("),
+    ({"args": 5}, "TypeError("),
+])
+def test_a_part_that_cannot_run_fails_the_body(worker, jobs, part, error):
+    body = {"task": "test.sum", "args": [], "kwargs": {}, "options": {"task_id": "body"}}
+    jobs.redis.set("celery-taskset-meta-g.s", 1)
+    jobs.push(**{"task": "test.add", "group": "g", "group_index": 0, "chord": body, **part})
+    assert f"raised {error}" in jobs.ended("body")["result"]["exc_message"][0]
+    jobs.quiet()
+
+
 def test_parts_that_store_no_result_count(worker, add, total, jobs):
     parts = [add(i, i).set(ignore_result=True) for i in range(3)]
     r = chord(parts, total()).apply_async()

@@ -578,6 +578,32 @@ static void test_bad_signatures_are_refused(void **state)
     }
 }
 
+/* Whoever waits for what should have followed is told as well. */
+static void test_a_refused_message_still_tells_what_follows(void **state)
+{
+    static const char *const CASES[] = {
+        "{\"id\":\"x\",\"task\":\"t\",\"eta\":5,\"group\":\"g\",\"group_index\":1,"
+        "\"chord\":{\"task\":\"b\"}}",
+        "{\"headers\":{\"task\":\"t\",\"id\":\"x\",\"eta\":5,\"group\":\"g\",\"group_index\":1},"
+        "\"body\":\"[[],{},{\\\"chord\\\":{\\\"task\\\":\\\"b\\\"}}]\"}",
+        "{\"headers\":{\"task\":\"t\",\"id\":\"x\",\"group\":\"g\",\"group_index\":1},"
+        "\"body\":\"[5,{},{\\\"chord\\\":{\\\"task\\\":\\\"b\\\"}}]\"}",
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        struct msg m;
+        struct err e;
+
+        assert_int_equal(parse(CASES[i], &m, &e), MSG_REFUSED);
+        assert_non_null(strstr(e.text, i == 2 ? "\"args\"" : "\"eta\""));
+        assert_string_equal(m.group, "g");
+        assert_int_equal(m.group_index, 1);
+        assert_non_null(m.chord);
+        msg_fini(&m);
+    }
+}
+
 /* JSON readers disagree about which of the two counts. */
 static void test_a_field_given_twice_is_refused(void **state)
 {
@@ -667,6 +693,7 @@ int main(void)
         cmocka_unit_test(test_reprs_are_python_s),
         cmocka_unit_test(test_a_long_repr_is_clipped_between_characters),
         cmocka_unit_test(test_bad_signatures_are_refused),
+        cmocka_unit_test(test_a_refused_message_still_tells_what_follows),
         cmocka_unit_test(test_a_field_given_twice_is_refused),
         cmocka_unit_test(test_what_we_build_we_read),
         cmocka_unit_test(test_priorities_choose_the_list),
