@@ -137,7 +137,7 @@ void consumer_abandon(struct consumer *c)
 
 void consumer_note_due(struct consumer *c, int64_t next_ms)
 {
-    if (next_ms >= 0 && next_ms < DUE_EVERY_MS) {
+    if (next_ms >= 0 && next_ms < DUE_AGAIN_MS) {
         loop_arm_ms(c->due_timer, next_ms + 1);
     }
 }
