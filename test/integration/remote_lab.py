@@ -16,6 +16,8 @@ from jobs import SEP, worker_env
 NODE = "aion2@lab"
 CHANNEL = "/0.celery.pidbox"
 REPLIES = "reply.celery.pidbox"
+TASK_MEMBERS = {"id", "name", "args", "kwargs", "type", "hostname", "time_start", "acknowledged",
+                "delivery_info", "worker_pid"}
 
 
 def start_worker(spawn, server, name=NODE, **more):
@@ -192,3 +194,17 @@ class Monitor:
     def close(self):
         self._stop = True
         close_app(self.app)
+
+
+def busy(app, jobs, seconds=60, count=2):
+    """Tasks that keep every child busy."""
+    sent = [app.send_task("test.sleep", (seconds,)) for _ in range(count)]
+    wait_for(lambda: len(ask_one(app, "active")) == count, what="busy children")
+    return sent
+
+
+def delayed_identity(jobs):
+    c = jobs.counters()
+    came = c.get("delayed", 0) + c.get("retried", 0)
+    went = c.get("due", 0) + c.get("delayed_dropped", 0) + jobs.redis.zcard("aion2:delayed")
+    return came - went
