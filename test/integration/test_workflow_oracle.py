@@ -56,6 +56,8 @@ def canvas(client, step):
     kind, what = step
     if kind == "add":
         return client.signature("test.add", args=[what])
+    if kind == "fail":
+        return client.signature("test.fail", immutable=True)
     inner = [canvas(client, s) for s in what]
     return chain(inner) if kind == "steps" else chord(inner, client.signature("test.sum"))
 
@@ -78,10 +80,8 @@ def worker(spawn, redis_server, client):
     return w
 
 
-def test_canvases_are_worth_what_the_model_says(worker, client, jobs):
-    """What is linked to a task is unfolded by the worker alone; the end of it adds up."""
-
-    @settings(max_examples=60, **RELAXED)
+def check_canvases(client, jobs, examples):
+    @settings(max_examples=examples, **RELAXED)
     @given(step=STEP, start=st.integers(0, 9))
     def check(step, start):
         before = jobs.counter("done")
@@ -98,6 +98,60 @@ def test_canvases_are_worth_what_the_model_says(worker, client, jobs):
         jobs.redis.delete(*jobs.redis.keys("celery-task*"))
 
     check()
+
+
+def test_canvases_are_worth_what_the_model_says(worker, client, jobs):
+    """What is linked to a task is unfolded by the worker alone; the end of it adds up."""
+    check_canvases(client, jobs, 60)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_many_canvases_are_worth_what_the_model_says(worker, client, jobs):
+    check_canvases(client, jobs, 1500)
+
+
+def with_a_failure(step, where):
+    """The same, but for one leaf; where: which, counted from the left. Returns it and how many there
+    are."""
+    kind, what = step
+    if kind == "add":
+        return (("fail", None) if where == 0 else step), 1
+    inner, leaves = [], 0
+    for s in what:
+        new, n = with_a_failure(s, where - leaves)
+        inner.append(new)
+        leaves += n
+    return (kind, inner), leaves
+
+
+def check_failures(client, jobs, examples):
+    @settings(max_examples=examples, **RELAXED)
+    @given(step=STEP, where=st.integers(0, 20))
+    def check(step, where):
+        broken, _ = with_a_failure(step, where % with_a_failure(step, -1)[1])
+        end = client.signature("test.add", args=[1000]).set(task_id="end")
+        # Not chain(): its pieces would be put together differently.
+        link = {**as_dict(chain(end, end)), "kwargs": {"tasks": [as_dict(canvas(client, broken)),
+                                                                 as_dict(end)]}}
+        client.signature("test.add", args=[1]).apply_async(link=client.signature(link))
+        assert jobs.ended("end")["status"] == "FAILURE"
+        jobs.quiet()
+        assert not [k for k in jobs.redis.keys("celery-taskset-meta-*") if k[-2:] in (".j", ".s")]
+        jobs.redis.delete(*jobs.redis.keys("celery-task*"))
+
+    check()
+
+
+def test_a_failure_anywhere_reaches_the_end(worker, client, jobs):
+    """However deep the task is that fails: nobody waits for what will never run."""
+    check_failures(client, jobs, 50)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(900)
+def test_many_failures_reach_the_end(worker, client, jobs):
+    check_failures(client, jobs, 1000)
 
 
 # ---- what a stock worker makes of it ----
