@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -251,11 +252,21 @@ static void look_where_nobody_waits(struct consumer *c)
     }
 }
 
+/* After a rush: an idle worker is as small as it was before. */
+static void give_back_memory(struct consumer *c)
+{
+    if (c->grown && c->jobs.count == 0) {
+        malloc_trim(0);
+        c->grown = false;
+    }
+}
+
 static void on_beat_timer(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
 {
     struct consumer *c = arg;
 
     loop_arm_ms(c->beat_timer, BROKER_HEARTBEAT_EVERY_MS);
+    give_back_memory(c);
     if (c->leaving || !rdsa_is_up(c->redis)) {
         return;
     }

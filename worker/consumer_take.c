@@ -12,6 +12,7 @@
 #define RESERVE_US   20000
 #define RESERVE_MAX  256
 #define ENDING_SPARE 512 /* jobs whose end is on the way, beside those that children have */
+#define GROWN_BY     64  /* messages at once are worth a look at our memory later */
 #define PATIENCE_MS  250 /* so long a message waits here while another worker might be free */
 
 static void job_begin(struct consumer *c, uint64_t number, const struct broker_taken *t)
@@ -39,6 +40,7 @@ static void begin_batch(struct consumer *c, const struct broker_batch *batch)
 
     c->acked_taken += batch->count + batch->oversized;
     c->stats.taken += batch->count;
+    c->grown |= batch->count >= GROWN_BY;
     if (batch->oversized > 0) {
         log_error("task.quarantined", "messages=%" PRId64 " reason=\"longer than %zu bytes\"",
                   batch->oversized, (size_t)MSG_BYTES_MAX);
