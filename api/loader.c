@@ -11,6 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "api/details_feed.h"
 #include "api/image_file.h"
 #include "api/image_load.h"
 #include "common/clock.h"
@@ -38,8 +39,10 @@ struct loader {
     size_t fd_count;
     atomic_int state; /* enum loader_state */
     atomic_bool confirmed;
-    unsigned failures;  /* in a row; loader thread only */
-    unsigned rand_seed; /* loader thread only */
+    struct details *details;
+    struct details_feed *feed; /* loader thread only */
+    unsigned failures;         /* in a row; loader thread only */
+    unsigned rand_seed;        /* loader thread only */
 
     pthread_mutex_t lock; /* for what follows */
     pthread_cond_t first_look;
@@ -52,6 +55,11 @@ struct loader {
 enum loader_state loader_state(const struct loader *l)
 {
     return (enum loader_state)atomic_load(&l->state);
+}
+
+struct details *loader_details(struct loader *l)
+{
+    return l->details;
 }
 
 bool loader_confirmed(const struct loader *l)
@@ -298,21 +306,27 @@ static bool look(struct loader *l, PGconn *pg)
     MUST(!"a known result");
 }
 
-/* True when a notification was waiting. */
-static bool take_notifications(PGconn *pg)
+enum news { NEWS_NONE = 0, NEWS_RANKING = 1, NEWS_CHARACTERS = 2 };
+
+/* What was told since the last time; enum news, combined. */
+static unsigned take_notifications(struct loader *l, PGconn *pg)
 {
-    bool any = false;
+    unsigned news = NEWS_NONE;
     PGnotify *n;
 
     while ((n = PQnotifies(pg))) {
+        if (strcmp(n->relname, DETAILS_CHANNEL) == 0) {
+            details_feed_notify(l->feed, n->extra);
+            news |= NEWS_CHARACTERS;
+        } else {
+            news |= NEWS_RANKING;
+        }
         PQfreemem(n);
-        any = true;
     }
-    return any;
+    return news;
 }
 
-/* Follows PostgreSQL over one connection until it breaks. True: stop. */
-static bool follow(struct loader *l, PGconn *pg)
+static void begin_to_follow(struct loader *l, PGconn *pg)
 {
     struct err e;
 
@@ -324,27 +338,55 @@ static bool follow(struct loader *l, PGconn *pg)
         /* Only said: during an upgrade the schema is newer than the services, and that works. */
         log_warn("loader.schema", "error=%s", LOGQ(e.text));
     }
-    for (;;) {
-        bool ok = look(l, pg);
-        int wait_ms = LOADER_LOOK_MS;
+    details_feed_connect(l->feed, pg);
+}
 
-        mark_looked(l);
-        complete_if_missing(l);
-        l->failures = ok ? 0 : l->failures + 1;
-        if (!ok) {
-            set_state(l, LOADER_DETACHED);
-            wait_ms = backoff_ms(l);
+/* Returns after how many milliseconds the next look is due. */
+static int look_once(struct loader *l, PGconn *pg)
+{
+    bool ok = look(l, pg);
+
+    mark_looked(l);
+    complete_if_missing(l);
+    l->failures = ok ? 0 : l->failures + 1;
+    if (!ok) {
+        set_state(l, LOADER_DETACHED);
+    }
+    return ok ? LOADER_LOOK_MS : backoff_ms(l);
+}
+
+/* Follows PostgreSQL over one connection until it breaks. True: stop. */
+static bool follow(struct loader *l, PGconn *pg)
+{
+    int64_t look_at_ms = 0;
+
+    begin_to_follow(l, pg);
+    for (;;) {
+        int64_t now_ms = clock_mono_ms();
+        unsigned news;
+        int wait_ms;
+
+        if (now_ms >= look_at_ms) {
+            look_at_ms = now_ms + look_once(l, pg);
         }
+        wait_ms = details_feed_step(l->feed, pg);
         if (PQstatus(pg) != CONNECTION_OK) {
             return false;
         }
-        if (!take_notifications(pg) && wait_or_stop(l, ok ? pg : NULL, wait_ms)) {
+        news = take_notifications(l, pg);
+        if (look_at_ms - clock_mono_ms() < wait_ms) {
+            wait_ms = (int)(look_at_ms - clock_mono_ms());
+        }
+        if (wait_or_stop(l, pg, news || wait_ms < 0 ? 0 : wait_ms)) {
             return true;
         }
         if (!PQconsumeInput(pg)) {
             return false;
         }
-        take_notifications(pg);
+        news |= take_notifications(l, pg);
+        if ((news & NEWS_RANKING) && l->failures == 0) {
+            look_at_ms = 0;
+        }
     }
 }
 
@@ -362,6 +404,7 @@ static void *run(void *arg)
 
         if (pg) {
             stop = follow(l, pg);
+            details_feed_lost(l->feed);
             PQfinish(pg);
         } else {
             log_warn("loader.connect", "error=%s", LOGQ(e.text));
@@ -401,6 +444,8 @@ struct loader *loader_start(const struct api_settings *s)
     pthread_condattr_t monotonic;
 
     l->settings = s;
+    l->details = details_new();
+    l->feed = details_feed_new(l->details);
     l->rand_seed = (unsigned)clock_mono_us() ^ (unsigned)getpid();
     l->image = load_stored(s);
     atomic_init(&l->state, LOADER_UNKNOWN);
@@ -440,6 +485,8 @@ void loader_free(struct loader *l)
     image_unref(l->image);
     image_unref(l->older);
     complete_unref(l->complete);
+    details_feed_free(l->feed);
+    details_free(l->details);
     close(l->stop_fd);
     pthread_mutex_destroy(&l->lock);
     pthread_cond_destroy(&l->first_look);

@@ -2,13 +2,15 @@
 #define API_LOADER_H
 
 #include "api/complete.h"
+#include "api/details.h"
 #include "api/image.h"
 #include "api/settings.h"
 
 /*
  * The loader: one thread that may block. It maps the stored image, then follows PostgreSQL: LISTEN,
  * and a look every LOADER_LOOK_MS because a notification can be missed. A new generation is built
- * beside the old one, published to the loops and stored in STATE_DIR.
+ * beside the old one, published to the loops and stored in STATE_DIR. Between that it reads the
+ * details of the characters, a slice at a time.
  */
 #define LOADER_LOOK_MS 2000
 
@@ -45,6 +47,8 @@ struct image *loader_image(struct loader *l);
 struct image *loader_older(struct loader *l, int64_t run_id);
 /* Completion over the image now (or shortly ago), with a reference, or NULL. */
 struct complete *loader_complete(struct loader *l);
+/* What is known of every character beside its place; lives as long as the loader. */
+struct details *loader_details(struct loader *l);
 enum loader_state loader_state(const struct loader *l);
 /* PostgreSQL has said of this image that it is the live generation; not yet: it is the stored one.
  */

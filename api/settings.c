@@ -24,6 +24,8 @@ const struct conf_item API_SETTINGS_ITEMS[] = {
              "folder of the stored ranking that is served while PostgreSQL is down"),
     CONF_INT("BATCH_INTERVAL", struct api_settings, batch_interval_s, "600", 1, 86400,
              "seconds between batches; the time that answers may be cached comes from it"),
+    CONF_INT("SOURCE_STALE_AFTER", struct api_settings, source_stale_after_s, "86400", 1, 31536000,
+             "seconds after which a character that was not fetched again is shown as stale"),
     CONF_CHOICE("LOG_LEVEL", struct api_settings, log_level, "info", "debug|info|warn|error",
                 "least severe events to log"),
 };

@@ -15,6 +15,7 @@ struct api_settings {
     int64_t batch_interval_s;
     int64_t connections_max;
     int64_t idle_timeout_s;
+    int64_t source_stale_after_s;
 };
 
 extern const struct conf_item API_SETTINGS_ITEMS[];

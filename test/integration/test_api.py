@@ -139,6 +139,7 @@ def test_a_character(api):
     assert list(doc) == [
         "id", "name", "server", "class", "level", "power", "power_score", "power_rank",
         "percentile", "last_fetched_at", "last_scored_at", "stats_payload", "fetch_status",
+        "state", "mode", "item_level", "legion", "ranks", "rank_change", "next", "snapshot",
     ]
     assert doc["last_fetched_at"] == "2025-12-31T21:36:00.742745Z"
     assert doc["stats_payload"] == {"hp": 13474, "attack": 409}

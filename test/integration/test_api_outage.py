@@ -85,13 +85,17 @@ def test_an_old_ranking_says_so_once_nobody_confirms_it(pg, spawn):
 
 
 def test_a_character_from_the_ranking_alone(stored, pg):
+    assert stored.program.stop() == 0
     pg.stop("immediate")
+    restart(stored)
     a = stored.get(character_path("Siel", "나무꾼"))
     assert a.status == 200
     doc = a.json
-    assert list(doc)[-2:] == ["fetch_status", "state"] and doc["state"] == "stale"
+    assert doc["state"] == "stale"
     assert (doc["level"], doc["power"], doc["power_score"]) == (38, 426124, 999)
-    assert doc["stats_payload"] is None and doc["percentile"] == 50.0
+    assert doc["stats_payload"] is None and doc["percentile"] == 50.0 and doc["mode"] is None
+    assert doc["last_fetched_at"] is None and doc["item_level"] is None and doc["legion"] is None
+    assert doc["ranks"]["all"]["rank"] == 1
     a = stored.get(character_path("Siel", "Nobody"))
     a.problem(503)
     assert int(a.headers["retry-after"]) >= 1
@@ -124,7 +128,7 @@ def test_every_kind_of_request_works_again_after_a_restart(stored, pg):
         pg.restart("immediate")
         for path in ("/api/updates", "/api/servers"):
             harness.wait_for(lambda p=path: stored.get(p).status == 200, 20, path)
-        harness.wait_for(lambda: "state" not in stored.json(character_path("Siel", "나무꾼")), 20,
+        harness.wait_for(lambda: stored.get(character_path("Siel", "Nobody")).status == 404, 20,
                          "a character from PostgreSQL")
         stored.wait_run(publish(pg), timeout=20)
 
@@ -132,7 +136,7 @@ def test_every_kind_of_request_works_again_after_a_restart(stored, pg):
 def test_killed_connections_are_replaced(stored, pg):
     pg.script("SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
               " WHERE application_name LIKE 'aion2-api%' AND pid <> pg_backend_pid()")
-    harness.wait_for(lambda: "state" not in stored.json(character_path("Siel", "나무꾼")), 10,
+    harness.wait_for(lambda: stored.get(character_path("Siel", "Nobody")).status == 404, 10,
                      "characters from PostgreSQL")
     stored.wait_run(publish(pg))
 

@@ -33,3 +33,4 @@ TEST_DEPS_ctl_events := ctl/events_line.o ctl/term.o test/unit/wire_data.o
 TEST_DEPS_cursor := api/cursor.o
 TEST_DEPS_fold := api/fold.o
 TEST_DEPS_cors := api/cors.o
+TEST_DEPS_details := api/details.o api/detail.o api/packed.o
