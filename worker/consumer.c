@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "common/clock.h"
+#include "common/crash.h"
 #include "common/keys.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -55,6 +56,7 @@ void consumer_run(struct consumer *c, struct job *j)
         j->state = JOB_READY;
         jobs_note(&c->jobs, j);
     }
+    CRASH_POINT("run.sent");
     free(frame);
 }
 
@@ -97,6 +99,7 @@ static void on_child_done(void *ctx, uint64_t number, const struct pool_outcome 
     }
     switch (outcome->end) {
     case POOL_ANSWERED:
+        CRASH_POINT("answer.read");
         job_end_answer(j, c->cf.settings, outcome);
         break;
     case POOL_TIME_LIMIT:
