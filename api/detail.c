@@ -94,6 +94,28 @@ void detail_fini(struct detail *d)
     d->text = NULL;
 }
 
+enum payload_kind detail_read_stats(const struct detail *d, double out[STAT_COUNT],
+                                    struct payload_fault *fault)
+{
+    struct payload_stats stats;
+    enum payload_kind kind;
+
+    if (d->kind == DETAIL_PACKED) {
+        for (int s = 0; s < STAT_COUNT; s++) {
+            out[s] = d->packed.value[s];
+        }
+        return PAYLOAD_STATS;
+    }
+    if (d->kind != DETAIL_TEXT) {
+        return PAYLOAD_EMPTY;
+    }
+    kind = payload_parse(d->text, d->text_len, &stats, fault);
+    if (kind == PAYLOAD_STATS) {
+        memcpy(out, stats.value, sizeof stats.value);
+    }
+    return kind;
+}
+
 void detail_add_stats(struct buf *b, const struct detail *d)
 {
     switch (d->kind) {

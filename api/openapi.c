@@ -33,7 +33,7 @@ static cJSON *param_schema(const struct query_param *p)
     }
     cJSON_AddStringToObject(s, "type", "string");
     cJSON_AddNumberToObject(s, "minLength", p->kind == QUERY_TEXT);
-    cJSON_AddNumberToObject(s, "maxLength", QUERY_TEXT_CHARS);
+    cJSON_AddNumberToObject(s, "maxLength", query_text_max(p));
     return s;
 }
 
@@ -70,6 +70,16 @@ static cJSON *make_success(const struct route *r, bool with_body)
     return o;
 }
 
+static cJSON *make_body(const struct route *r)
+{
+    cJSON *o = cJSON_CreateObject();
+    cJSON *content = cJSON_AddObjectToObject(o, "content");
+
+    cJSON_AddBoolToObject(o, "required", true);
+    add_ref(cJSON_AddObjectToObject(content, "application/json"), "schema", "schemas", r->body);
+    return o;
+}
+
 static cJSON *make_operation(const struct route *r, const char *method)
 {
     cJSON *o = cJSON_CreateObject();
@@ -80,6 +90,9 @@ static cJSON *make_operation(const struct route *r, const char *method)
     cJSON_AddStringToObject(o, "operationId", id);
     cJSON_AddStringToObject(o, "summary", r->summary);
     cJSON_AddItemToObject(o, "parameters", make_params(r));
+    if (r->body && strcmp(method, "post") == 0) {
+        cJSON_AddItemToObject(o, "requestBody", make_body(r));
+    }
     responses = cJSON_AddObjectToObject(o, "responses");
     cJSON_AddItemToObject(responses, "200", make_success(r, strcmp(method, "head") != 0));
     if (r->cached) {

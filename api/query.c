@@ -80,22 +80,27 @@ static bool set_number(const struct query_param *p, const char *s, size_t len,
     return true;
 }
 
+int query_text_max(const struct query_param *p)
+{
+    return p->max ? (int)p->max : QUERY_TEXT_CHARS;
+}
+
 static bool set_text(const struct query_param *p, const char *s, size_t len, struct query_value *v,
                      struct query_error *e)
 {
-    if (!query_decode(s, len, v->text, QUERY_TEXT_BYTES, &v->len) ||
+    if (!query_decode(s, len, v->text, QUERY_PAIR_BYTES, &v->len) ||
         !text_is_utf8(v->text, v->len) || text_has_control(v->text, v->len)) {
         return refuse(e, p->name,
                       "%s must be percent-encoded UTF-8 of at most %d characters, without control "
                       "characters.",
-                      p->name, QUERY_TEXT_CHARS);
+                      p->name, query_text_max(p));
     }
     v->text[v->len] = '\0';
     if (v->len == 0 && p->kind == QUERY_TEXT_OPTIONAL) {
         return true;
     }
-    if (v->len == 0 || text_utf8_count(v->text, v->len) > QUERY_TEXT_CHARS) {
-        return refuse(e, p->name, "%s must have 1 to %d characters.", p->name, QUERY_TEXT_CHARS);
+    if (v->len == 0 || text_utf8_count(v->text, v->len) > (size_t)query_text_max(p)) {
+        return refuse(e, p->name, "%s must have 1 to %d characters.", p->name, query_text_max(p));
     }
     return true;
 }

@@ -10,13 +10,15 @@
 #define QUERY_PARAMS_MAX 8
 #define QUERY_TEXT_CHARS 64  /* as in the table characters */
 #define QUERY_TEXT_BYTES 256 /* 64 characters of 4 bytes */
+#define QUERY_PAIR_CHARS 129 /* two of them with a colon between */
+#define QUERY_PAIR_BYTES 516
 
 enum query_kind { QUERY_INT, QUERY_TEXT, QUERY_TEXT_OPTIONAL };
 
 struct query_param {
     const char *name;
     enum query_kind kind;
-    int64_t min, max, fallback; /* QUERY_INT */
+    int64_t min, max, fallback; /* QUERY_INT; of a text max: characters, 0: QUERY_TEXT_CHARS */
     const char *help;           /* for the description of the api */
 };
 
@@ -24,7 +26,7 @@ struct query_value {
     bool given;
     int64_t number;
     size_t len;
-    char text[QUERY_TEXT_BYTES + 1];
+    char text[QUERY_PAIR_BYTES + 1]; /* within QUERY_TEXT_BYTES for QUERY_TEXT_CHARS */
 };
 
 struct query_error {
@@ -38,6 +40,9 @@ struct query_error {
  */
 bool query_parse(const char *query, const struct query_param *params, size_t n,
                  struct query_value *values, struct query_error *e) MUST_CHECK;
+
+/* Most characters of a text. */
+int query_text_max(const struct query_param *p);
 
 /* Percent-decoding, "+" is a space. False when malformed or longer than cap. */
 bool query_decode(const char *s, size_t len, char *out, size_t cap, size_t *out_len) MUST_CHECK;

@@ -56,6 +56,16 @@ static const struct query_param CHARACTER_PARAMS[] = {
     {"server", QUERY_TEXT, 0, 0, 0, "server"},
     {"name", QUERY_TEXT, 0, 0, 0, "the character's name"},
 };
+#define PAIR(name, kind)                                                                           \
+    {                                                                                              \
+        name, kind, 0, QUERY_PAIR_CHARS, 0, "a character as Server:Name"                           \
+    }
+static const struct query_param COMPARE_PARAMS[] = {
+    PAIR("a", QUERY_TEXT),
+    PAIR("b", QUERY_TEXT),
+    PAIR("c", QUERY_TEXT_OPTIONAL),
+    PAIR("d", QUERY_TEXT_OPTIONAL),
+};
 static const struct query_param COMPLETE_PARAMS[] = {
     {"prefix", QUERY_TEXT, 0, 0, 0,
      "what a name begins with; Korean consonants stand for the syllables they begin"},
@@ -73,32 +83,37 @@ static const struct query_param UPDATES_PARAMS[] = {
 
 const struct route ROUTES[] = {
     {"/api/ranking/top", READ, handle_top, PARAMS(TOP_PARAMS), "rankingTop",
-     "The first places of a board.", "Top", JSON, true},
+     "The first places of a board.", "Top", JSON, true, NULL},
     {"/api/ranking", READ, handle_page, PARAMS(PAGE_PARAMS), "rankingPage", "A board by pages.",
-     "Page", JSON, true},
+     "Page", JSON, true, NULL},
     {"/api/ranking/around", READ, handle_around, PARAMS(AROUND_PARAMS), "rankingAround",
-     "The places around a character on one of its boards.", "Around", JSON, true},
+     "The places around a character on one of its boards.", "Around", JSON, true, NULL},
     {"/api/ranking/cutoffs", READ, handle_cutoffs, PARAMS(SERVER_PARAMS), "rankingCutoffs",
-     "The lowest score of each tier.", "Cutoffs", JSON, true},
+     "The lowest score of each tier.", "Cutoffs", JSON, true, NULL},
     {"/api/ranking/distribution", READ, handle_distribution, PARAMS(SERVER_PARAMS),
-     "rankingDistribution", "How scores, tiers and classes are spread.", "Distribution", JSON,
-     true},
+     "rankingDistribution", "How scores, tiers and classes are spread.", "Distribution", JSON, true,
+     NULL},
     {"/api/ranking.csv", READ, handle_csv, PARAMS(EXPORT_PARAMS), "rankingCsv",
-     "A whole board as CSV.", "Text", "text/csv; charset=utf-8", true},
+     "A whole board as CSV.", "Text", "text/csv; charset=utf-8", true, NULL},
     {"/api/ranking.ndjson", READ, handle_ndjson, PARAMS(EXPORT_PARAMS), "rankingNdjson",
-     "A whole board, an item a line.", "Text", "application/x-ndjson", true},
+     "A whole board, an item a line.", "Text", "application/x-ndjson", true, NULL},
     {"/api/character", READ, handle_character, PARAMS(CHARACTER_PARAMS), "character",
-     "One character, as stored.", "Character", JSON, false},
+     "One character, as stored.", "Character", JSON, false, NULL},
+    {"/api/character/explain", READ, handle_explain, PARAMS(CHARACTER_PARAMS), "explain",
+     "How a score comes about.", "Explanation", JSON, false, NULL},
+    {"/api/compare", READ, handle_compare, PARAMS(COMPARE_PARAMS), "compare",
+     "Two to four characters side by side.", "Comparison", JSON, false, NULL},
     {"/api/characters", READ, handle_complete, PARAMS(COMPLETE_PARAMS), "characters",
-     "Characters whose name begins with a text, the best placed first.", "Completion", JSON, false},
+     "Characters whose name begins with a text, the best placed first.", "Completion", JSON, false,
+     NULL},
     {"/api/updates", READ, handle_updates, PARAMS(UPDATES_PARAMS), "updates",
-     "Characters whose data changed last.", "Updates", JSON, false},
+     "Characters whose data changed last.", "Updates", JSON, false, NULL},
     {"/api/servers", READ, handle_servers, NO_PARAMS, "servers", "The servers.", "Servers", JSON,
-     false},
+     false, NULL},
     {"/health", READ, handle_health, NO_PARAMS, "health", "Whether the service answers at all.",
-     "Health", JSON, false},
+     "Health", JSON, false, NULL},
     {"/openapi.json", READ, handle_openapi, NO_PARAMS, "openapi", "This description.", "OpenApi",
-     JSON, false},
+     JSON, false, NULL},
 };
 const size_t ROUTE_COUNT = ARRAY_LEN(ROUTES);
 

@@ -23,6 +23,7 @@ struct route {
     const char *schema;  /* of a good answer, in openapi.json */
     const char *type;    /* its media type */
     bool cached;         /* answers carry an ETag */
+    const char *body;    /* schema of what is posted, NULL: nothing is */
 };
 extern const struct route ROUTES[];
 extern const size_t ROUTE_COUNT;
@@ -40,6 +41,8 @@ void handle_csv(const struct request *rq, const struct query_value *values);
 void handle_ndjson(const struct request *rq, const struct query_value *values);
 void handle_character(const struct request *rq, const struct query_value *values);
 void handle_complete(const struct request *rq, const struct query_value *values);
+void handle_explain(const struct request *rq, const struct query_value *values);
+void handle_compare(const struct request *rq, const struct query_value *values);
 void handle_updates(const struct request *rq, const struct query_value *values);
 void handle_servers(const struct request *rq, const struct query_value *values);
 void handle_health(const struct request *rq, const struct query_value *values);

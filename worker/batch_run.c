@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/json.h"
 #include "common/log.h"
+#include "common/power.h"
 #include "common/schema.h"
 #include "common/text.h"
 #include "worker/batch_parts.h"
@@ -96,7 +97,7 @@ static bool insert_row(struct batch *b, bool *inserted, struct err *e)
     PGresult *r;
 
     snprintf(slot, sizeof slot, "%" PRId64, b->req->slot_unix_s);
-    snprintf(rules, sizeof rules, "%d", SCORE_RULES_VERSION);
+    snprintf(rules, sizeof rules, "%d", POWER_RULES_VERSION);
     r = pg_exec_params(b->main,
                        "INSERT INTO batch_runs"
                        " (task_id, slot, owner, backend_pid, worker, state, rules_version)"

@@ -1,7 +1,7 @@
 #ifndef WORKER_FAILURES_H
 #define WORKER_FAILURES_H
 
-#include "worker/payload.h"
+#include "common/payload.h"
 
 /*
  * Who failed in a run and why: the exact count is kept elsewhere, here are the FAILURES_MAX

@@ -3,7 +3,7 @@
 
 #include "common/err.h"
 #include "worker/names.h"
-#include "worker/payload.h"
+#include "common/payload.h"
 
 /*
  * Everybody of one run, in memory: some 120 bytes a character while stats are held. Entries come in

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "common/mem.h"
+#include "common/power.h"
 
 /* Of each stat of a server the one that counts. */
 struct sums {
@@ -65,22 +66,12 @@ bool score_average(const struct population *p, const struct order *by_id,
     return true;
 }
 
-static double ratio(const double stats[STAT_COUNT], const int64_t avg[STAT_COUNT], enum stat_key s)
-{
-    return avg[s] == 0 ? 1.0 : stats[s] / (double)avg[s];
-}
-
 int64_t score_power(const double stats[STAT_COUNT], const int64_t avg[STAT_COUNT])
 {
-    double crit = (ratio(stats, avg, STAT_CRIT_RATE) + ratio(stats, avg, STAT_CRIT_DAMAGE)) / 2.0;
-    double survive = (ratio(stats, avg, STAT_DEFENSE) + ratio(stats, avg, STAT_DAMAGE_REDUCTION) +
-                      ratio(stats, avg, STAT_HP)) /
-                     3.0;
-    double value = 0.30 * ratio(stats, avg, STAT_ATTACK) +
-                   0.20 * ratio(stats, avg, STAT_DAMAGE_AMP) + 0.30 * crit +
-                   0.10 * ratio(stats, avg, STAT_ATTACK_SPEED) + 0.10 * survive;
+    struct power p;
 
-    return (int64_t)rint(1000.0 * value); /* rounds ties to even: nobody changes the mode */
+    power_of(stats, avg, &p);
+    return p.score;
 }
 
 void score_everybody(struct population *p, const struct server_average *averages)

@@ -7,7 +7,6 @@
  * The rules of docs/scoring.md, without any input or output: averages, scores, order, and then one
  * walk in that order that gives every entry its ranks, percentile and tier.
  */
-#define SCORE_RULES_VERSION 1
 #define SCORE_MIN_SAMPLE    10
 #define SCORE_TIERS         25
 

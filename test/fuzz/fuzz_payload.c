@@ -3,7 +3,7 @@
 
 #include "common/base.h"
 #include "common/text.h"
-#include "worker/payload.h"
+#include "common/payload.h"
 
 #include <string.h>
 

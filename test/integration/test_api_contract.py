@@ -13,7 +13,7 @@ from board import SIX, Api, add_characters, publish
 
 # What stands for "some server that exists" and the like.
 EXAMPLES = {"server": SIX[0][0], "name": SIX[0][1], "class": SIX[0][2], "board": "all",
-            "prefix": SIX[0][1][:1]}
+            "prefix": SIX[0][1][:1], **{k: f"{SIX[i][0]}:{SIX[i][1]}" for i, k in enumerate("abcd")}}
 # One of two that exclude each other.
 LEFT_OUT = {"cursor"}
 

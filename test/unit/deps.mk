@@ -10,7 +10,6 @@ TEST_DEPS_result := test/unit/wire_data.o
 TEST_DEPS_retry  := worker/retry.o
 TEST_DEPS_revoked := worker/revoked.o
 TEST_DEPS_rate := worker/rate.o
-TEST_DEPS_payload := worker/payload.o worker/number.o
 TEST_DEPS_pgcopy  := worker/pgcopy.o
 TEST_DEPS_score   := worker/score.o worker/order.o worker/population.o worker/names.o \
                      worker/failures.o

@@ -9,8 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-#include "worker/number.h"
-#include "worker/payload.h"
+#include "common/number.h"
+#include "common/payload.h"
 
 static struct payload_stats stats;
 static struct payload_fault fault;

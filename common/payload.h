@@ -1,5 +1,5 @@
-#ifndef WORKER_PAYLOAD_H
-#define WORKER_PAYLOAD_H
+#ifndef COMMON_PAYLOAD_H
+#define COMMON_PAYLOAD_H
 
 #include "common/base.h"
 #include "common/stats.h"

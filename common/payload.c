@@ -1,10 +1,10 @@
-#include "worker/payload.h"
+#include "common/payload.h"
 
 #include <stdio.h>
 #include <string.h>
 
 #include "common/text.h"
-#include "worker/number.h"
+#include "common/number.h"
 
 #define KEY_MAX      16
 #define STAT_UNKNOWN (-1)

@@ -1,5 +1,5 @@
-#ifndef WORKER_NUMBER_H
-#define WORKER_NUMBER_H
+#ifndef COMMON_NUMBER_H
+#define COMMON_NUMBER_H
 
 #include "common/base.h"
 

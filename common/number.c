@@ -1,4 +1,4 @@
-#include "worker/number.h"
+#include "common/number.h"
 
 #include <stdio.h>
 #include <stdlib.h>
