@@ -3,8 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
-#include "common/text.h"
 #include "common/number.h"
+#include "common/text.h"
 
 #define KEY_MAX      16
 #define STAT_UNKNOWN (-1)

@@ -7,8 +7,8 @@
  * The rules of docs/scoring.md, without any input or output: averages, scores, order, and then one
  * walk in that order that gives every entry its ranks, percentile and tier.
  */
-#define SCORE_MIN_SAMPLE    10
-#define SCORE_TIERS         25
+#define SCORE_MIN_SAMPLE 10
+#define SCORE_TIERS      25
 
 /*
  * The arrays are far larger than any cache. Whoever goes through them prefetches what a later step
