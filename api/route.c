@@ -15,6 +15,7 @@
 #define PAGE_MAX      1000000000
 #define UPDATES_MAX   100
 #define AROUND_MAX    100
+#define HISTORY_MAX   400
 
 #define READ (EVHTTP_REQ_GET | EVHTTP_REQ_HEAD)
 
@@ -55,6 +56,11 @@ static const struct query_param EXPORT_PARAMS[] = {SERVER_OPTIONAL, CLASS_OPTION
 static const struct query_param CHARACTER_PARAMS[] = {
     {"server", QUERY_TEXT, 0, 0, 0, "server"},
     {"name", QUERY_TEXT, 0, 0, 0, "the character's name"},
+};
+static const struct query_param HISTORY_PARAMS[] = {
+    {"server", QUERY_TEXT, 0, 0, 0, "server"},
+    {"name", QUERY_TEXT, 0, 0, 0, "the character's name"},
+    {"days", QUERY_INT, 1, HISTORY_MAX, 30, "how many days back"},
 };
 #define PAIR(name, kind)                                                                           \
     {                                                                                              \
@@ -101,6 +107,8 @@ const struct route ROUTES[] = {
      "One character, as stored.", "Character", JSON, false, NULL},
     {"/api/character/explain", READ, handle_explain, PARAMS(CHARACTER_PARAMS), "explain",
      "How a score comes about.", "Explanation", JSON, false, NULL},
+    {"/api/character/history", READ, handle_history, PARAMS(HISTORY_PARAMS), "history",
+     "A point a day of a character's place.", "History", JSON, false, NULL},
     {"/api/compare", READ, handle_compare, PARAMS(COMPARE_PARAMS), "compare",
      "Two to four characters side by side.", "Comparison", JSON, false, NULL},
     {"/api/characters", READ, handle_complete, PARAMS(COMPLETE_PARAMS), "characters",

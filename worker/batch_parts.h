@@ -94,4 +94,7 @@ bool batch_write(struct batch *b, struct err *e);
 bool batch_attach(struct batch *b, struct err *e);
 bool batch_publish(struct batch *b, struct err *e);
 
+/* batch_history.c: the day's point of everybody, unless it is there; a failure is only logged. */
+void batch_write_history(PGconn *c, const char *zone);
+
 #endif

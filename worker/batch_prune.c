@@ -4,6 +4,7 @@
 
 #include "common/log.h"
 #include "worker/batch_parts.h"
+#include "worker/settings.h"
 
 /* Runs are kept with their averages; failures of fewer; boards only while they are readable. */
 #define RUNS_KEPT          "2000"
@@ -105,7 +106,6 @@ static void prune(PGconn *c)
 {
     struct err e;
 
-    index_live(c);
     drop_generations(c);
     for (size_t i = 0; i < ARRAY_LEN(STATEMENTS); i++) {
         if (!pg_run(c, STATEMENTS[i], &e)) {
@@ -124,6 +124,8 @@ void batch_after(const struct settings *s)
                     "SET lock_timeout = '100ms'; SET statement_timeout = '20s';"
                     "SET client_min_messages = error", /* VACUUM warns of what it skips */
                     &e)) {
+        index_live(c);
+        batch_write_history(c, s->history_time_zone);
         prune(c);
     } else {
         log_warn("batch.prune", "text=%s", LOGQ(e.text));

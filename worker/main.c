@@ -10,6 +10,7 @@
 #include "common/log.h"
 #include "common/rds.h"
 #include "common/text.h"
+#include "common/zone.h"
 #include "worker/checks.h"
 #include "worker/child.h"
 #include "worker/reload.h"
@@ -150,6 +151,7 @@ static bool settings_make_sense(struct settings *s, struct err *e)
 {
     struct rds_addr redis;
     size_t queue_len = strlen(s->task_queue);
+    struct err zone;
 
     if (queue_len == 0 || queue_len > BROKER_QUEUE_MAX ||
         text_has_control(s->task_queue, queue_len) || !text_is_utf8(s->task_queue, queue_len)) {
@@ -159,6 +161,9 @@ static bool settings_make_sense(struct settings *s, struct err *e)
     }
     if (!text_is_utf8(s->worker_name, strlen(s->worker_name))) {
         return err_set(e, ERR_PERMANENT, "ConfigError", "WORKER_NAME: not UTF-8");
+    }
+    if (!zone_check(s->history_time_zone, &zone)) {
+        return err_set(e, ERR_PERMANENT, "ConfigError", "HISTORY_TIME_ZONE: %s", zone.text);
     }
     if (s->worker_name[0] == '\0') {
         s->worker_name = default_name();

@@ -41,6 +41,8 @@ const struct conf_item SETTINGS_ITEMS[] = {
               "start although Redis may delete data by itself (maxmemory-policy)"),
     CONF_BOOL("TRACK_STARTED", struct settings, track_started, "0",
               "store a STARTED result when a task begins"),
+    CONF_STR("HISTORY_TIME_ZONE", struct settings, history_time_zone, "Asia/Seoul", CONF_PLAIN,
+             "where a day of the characters' history begins at midnight"),
     PRUNE(RUNS, "90", "2000", "runs of the batch"),
     PRUNE(HISTORY, "400", "0", "days of the characters' history"),
     PRUNE(DEAD, "30", "10000", "dead letters"),

@@ -36,6 +36,7 @@ struct settings {
     bool task_events; /* monitors are told of tasks */
     bool allow_unsafe_redis;
     bool track_started;
+    const char *history_time_zone;
     struct prune_keep prune[PRUNE_KIND_COUNT];
     bool test_tasks;
 };
