@@ -147,7 +147,8 @@ class Jobs:
         return found
 
     def held_count(self):
-        return sum(len(messages) for messages in self.held().values())
+        return sum(self.redis.hlen(f"aion2:held:{boot}")
+                   for boot in self.redis.smembers("aion2:workers"))
 
     def waiting(self):
         return sum(self.redis.llen("celery" + (SEP + str(p) if p else "")) for p in (0, 3, 6, 9))

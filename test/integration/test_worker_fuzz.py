@@ -53,7 +53,8 @@ def publish_round(jobs, worker, mutator, channels, count=REQUESTS):
     oid = str(uuid.uuid4())
     jobs.redis.publish("/0.celery.pidbox", malformed.request({}, oid))
     wait_for(lambda: jobs.redis.llen(f"{oid}.reply.celery.pidbox"), 15, "the answer to a ping")
-    assert jobs.redis.smembers("aion2:workers") == boots and jobs.balance() == 0
+    jobs.audit()
+    assert jobs.redis.smembers("aion2:workers") == boots
 
 
 def run_round(jobs, worker, mutator):
@@ -66,12 +67,12 @@ def run_round(jobs, worker, mutator):
             good.append(celery_message("test.add", (n, 7)))
             texts.append(good[-1][1])
     jobs.push_many(texts)
-    # Some of the wrong ones are good enough to send others, or to come back.
-    wait_for(lambda: jobs.waiting() == 0 and jobs.held_count() == 0 or worker.must_run(), 120,
+    ids = [task_id for task_id, _ in good]
+    # A few may be held for longer: parts of a chord whose size nobody has told.
+    wait_for(lambda: jobs.waiting() == 0 and all(jobs.documents(ids)) or worker.must_run(), 120,
              "the end of the round", interval=0.1)
-    documents = jobs.documents([task_id for task_id, _ in good])
+    documents = jobs.documents(ids)
     assert [d and d["result"] for d in documents] == [n * GOOD_EVERY + 7 for n in range(len(good))]
-    assert jobs.balance() == 0, jobs.counters()
     assert jobs.counter("taken") - taken >= len(texts)
     jobs.audit()
     assert jobs.redis.smembers("aion2:workers") == boots
