@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "common/broker_lua.h"
+#include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/consumer_parts.h"
@@ -12,6 +13,10 @@
  * Redis has answered. Plain ends that come up in one turn of the loop go out as one step.
  */
 #define MERGE_MAX 64
+
+/* Parts that wait for the size of their chords; of more, the oldest wait no longer, so that they
+ * never take all the room that there is for messages. */
+#define SIZELESS_MAX 256
 
 /* Ends that went out as one step. */
 struct merged {
@@ -137,11 +142,15 @@ static void on_counted(struct consumer *c, struct job *j, const redisReply *r)
 void consumer_on_recount(UNUSED evutil_socket_t fd, UNUSED short what, void *consumer)
 {
     struct consumer *c = consumer;
+    int too_many = c->jobs.in_state[JOB_COUNTING] - SIZELESS_MAX;
 
     for (struct job *j = TAILQ_FIRST(&c->jobs.all), *next; j; j = next) {
         next = TAILQ_NEXT(j, all);
         if (j->state == JOB_COUNTING && j->end.waits) {
             j->end.waits = false; /* until it is answered */
+            if (too_many-- > 0) {
+                j->end.give_up_ms = clock_mono_ms();
+            }
             consumer_go_on(c, j);
         }
     }

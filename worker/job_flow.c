@@ -199,8 +199,7 @@ static bool is_worth_waiting(struct job *j, const struct flow_count *count, bool
     }
     if (somebody_waits || now_ms >= j->end.give_up_ms) {
         if (!somebody_waits) {
-            log_warn("chord.size_unknown", "id=%s group=%s waited_ms=%d", LOGQ(j->msg.id),
-                     LOGQ(job_chord(j)), CHORD_WAIT_MS);
+            log_warn("chord.size_unknown", "id=%s group=%s", LOGQ(j->msg.id), LOGQ(job_chord(j)));
         }
         return false;
     }

@@ -7,7 +7,7 @@ import pytest
 import malformed
 from celery_worker import StockWorker
 from harness import wait_for
-from jobs import Jobs, celery_client, worker_env
+from jobs import Jobs, celery_client, celery_message, worker_env
 
 client = pytest.fixture(celery_client)
 
@@ -64,6 +64,19 @@ def test_each_malformed_message_ends_as_described(worker, jobs, client, stock):
     assert jobs.counter("quarantined") == jobs.redis.llen("aion2:quarantine")
     assert jobs.counter("taken") == 2 * len(cases)
     stock.must_work()
+
+
+def test_chords_whose_size_nobody_tells_hold_up_nobody_else(worker, jobs):
+    """A part waits a while for it, but a few thousand of them must not fill the worker."""
+    body = {"task": "test.sum", "args": [], "kwargs": {}, "options": {"task_id": "sum"},
+            "subtask_type": None, "immutable": False}
+    parts = [celery_message("test.add", (n,), embed={"chord": body}, group=f"g{n}", group_index=0)
+             for n in range(3000)]
+    jobs.push_many([text for _, text in parts])
+    assert jobs.ended(jobs.push("test.add", 1, 2), 30)["result"] == 3
+    jobs.quiet(30)
+    assert [d["status"] for d in jobs.documents([i for i, _ in parts])] == ["SUCCESS"] * 3000
+    assert worker.running()
 
 
 def test_what_is_put_aside_keeps_its_bytes(worker, jobs):
