@@ -24,6 +24,8 @@ STEPS = {
 # Steps that are part of stopping.
 STOP_STEPS = {"requeue": [1], "unregister": [1]}
 BEAT_POINTS = ["claim.before", "claim.before:3", "claim.after", "claim.after:3"]
+# Between the worker and its child.
+RUN_POINTS = ["run.sent", "run.sent:3", "answer.read", "answer.read:3"]
 CHILD_POINTS = ["child.begin", "child.begin:2", "child.done", "child.done:2"]
 # Scripts that no worker runs.
 OTHER_SCRIPTS = {"letter_put_back", "letter_drop", "single"}
@@ -171,7 +173,7 @@ def load(server, client, tmp_path):
     return load
 
 
-@pytest.mark.parametrize("point", points(STEPS))
+@pytest.mark.parametrize("point", points(STEPS) + RUN_POINTS)
 def test_worker_that_dies_at(point, spawn, server, finals, load):
     worker = spawn("aion2-worker", env=worker_env(server, CRASH_AT=point))
     assert worker.wait(40) == -signal.SIGKILL
@@ -228,4 +230,4 @@ def test_every_point_is_tested():
     steps = names("common/*_lua*.c", r'\.name = "([^"]+)"') - OTHER_SCRIPTS
     assert steps == {*STEPS, *STOP_STEPS}
     others = names("*/*.c", r'CRASH_POINT\("([^"]+)"\)')
-    assert others == {point.split(":")[0] for point in CHILD_POINTS + BEAT_POINTS}
+    assert others == {point.split(":")[0] for point in RUN_POINTS + CHILD_POINTS + BEAT_POINTS}
