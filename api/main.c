@@ -21,12 +21,12 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 64 };
 
 static void print_help(FILE *out)
 {
-    fputs(
-        "Usage: aion2-api [--check-config | --healthcheck | --version | --help]\n\n"
-        "Serves the ranking over HTTP, from memory. SIGTERM: answers what is open, then ends.\n\n"
-        "  --check-config  print the settings in effect and check them\n"
-        "  --healthcheck   ask the running service at API_LISTEN; exit code 0 when it is well\n\n",
-        out);
+    fputs("Usage: aion2-api [--check-config | --healthcheck | --version | --help]\n\n"
+          "Serves the ranking over HTTP, from memory. SIGTERM: answers what is open, then\n"
+          "ends.\n\n"
+          "  --check-config  print the settings in effect and check them\n"
+          "  --healthcheck   ask the running service at API_LISTEN; exit 0 when it is well\n\n",
+          out);
     conf_print_help(API_SETTINGS_ITEMS, API_SETTINGS_COUNT, out);
     fputs("\nExit codes: 0 done, 1 failed, 64 wrong usage or setting.\n", out);
 }

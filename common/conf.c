@@ -91,14 +91,47 @@ bool conf_load(const struct conf_item *items, size_t n, void *settings, struct e
     return true;
 }
 
+#define HELP_INDENT  27 /* where what a setting means stands */
+#define HELP_COLUMNS 80
+
+/* Text in the column of the meanings, broken at spaces; the first line is begun already. */
+static void print_meaning(FILE *out, const char *text)
+{
+    int column = HELP_INDENT;
+
+    while (*text) {
+        int len = (int)strcspn(text, " ");
+
+        if (column > HELP_INDENT && column + 1 + len > HELP_COLUMNS) {
+            fprintf(out, "\n%*s", HELP_INDENT, "");
+            column = HELP_INDENT;
+        }
+        column += fprintf(out, "%s%.*s", column > HELP_INDENT ? " " : "", len, text);
+        text += len;
+        text += strspn(text, " ");
+    }
+    fputc('\n', out);
+}
+
+/* A name that reaches into the column of the meanings has a line of its own. */
+static void print_name(FILE *out, const char *name)
+{
+    if (strlen(name) > HELP_INDENT - 4) {
+        fprintf(out, "  %s\n%*s", name, HELP_INDENT, "");
+    } else {
+        fprintf(out, "  %-*s", HELP_INDENT - 2, name);
+    }
+}
+
 void conf_print_help(const struct conf_item *items, size_t n, FILE *out)
 {
     fputs("Settings (environment variables):\n", out);
     for (size_t i = 0; i < n; i++) {
         const struct conf_item *item = &items[i];
 
-        fprintf(out, "  %-24s %s\n", item->name, item->help);
-        fprintf(out, "  %-24s default: %s", "", *item->default_str ? item->default_str : "(none)");
+        print_name(out, item->name);
+        print_meaning(out, item->help);
+        fprintf(out, "%*sdefault: %s", HELP_INDENT, "", *item->default_str ? item->default_str : "(none)");
         if (item->type == CONF_T_INT) {
             fprintf(out, "; %" PRId64 " to %" PRId64, item->min, item->max);
         } else if (item->type == CONF_T_CHOICE) {

@@ -20,18 +20,18 @@
 const char CTL_CALL_HELP[] =
     "Usage: aion2ctl call NAME [options]\n"
     "\n"
-    "Sends a task. Without --wait it prints the task's id and ends; with --wait it prints the\n"
-    "result as one line of JSON. Monitors are told by a task-sent event.\n"
+    "Sends a task. Without --wait it prints the task's id and ends; with --wait it\n"
+    "prints the result as one line of JSON. Monitors are told by a task-sent event.\n"
     "\n"
     "  NAME                  name of the task; \"batch\" stands for\n"
     "                        " TASK_BATCH "\n"
     "  --args JSON           positional arguments, a JSON array\n"
     "  --kwargs JSON         named arguments, a JSON object\n"
-    "  --id ID               task id (default: a random UUID). A batch with the id of an\n"
-    "                        earlier one gives the result of that one\n"
+    "  --id ID               task id (default: a random UUID). A batch with the id of\n"
+    "                        an earlier one gives the result of that one\n"
     "  --countdown TIME      run it this much later: 90, 90s, 15m, 2h, 1d\n"
-    "  --eta TIME            not before this time, as 2026-11-23T18:00:00+09:00 (without\n"
-    "                        an offset: UTC)\n"
+    "  --eta TIME            not before this time, as 2026-11-23T18:00:00+09:00\n"
+    "                        (without an offset: UTC)\n"
     "  --expires TIME        when it has not begun this much later, it is not run\n"
     "  --priority N          0 (most urgent, and the default) to 9\n"
     "  --queue NAME          another queue than TASK_QUEUE\n"
@@ -42,9 +42,9 @@ const char CTL_CALL_HELP[] =
     "  aion2ctl call batch --countdown 5m --expires 10m\n"
     "  aion2ctl call reports.send --args '[\"weekly\"]' --kwargs '{\"dry_run\": true}'\n"
     "\n"
-    "Exit codes: 0 sent (with --wait: the task succeeded), 1 the task failed (its error\n"
-    "is on standard output), 2 no result within the time (the task goes on), 64 wrong\n"
-    "usage, 69 Redis not reachable, 130 interrupted (the task goes on).\n";
+    "Exit codes: 0 sent (with --wait: the task succeeded), 1 the task failed (its\n"
+    "error is on standard output), 2 no result within the time (the task goes on), 64\n"
+    "wrong usage, 69 Redis not reachable, 130 interrupted (the task goes on).\n";
 
 struct call {
     const char *task;

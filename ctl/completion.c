@@ -6,8 +6,8 @@
 const char CTL_COMPLETION_HELP[] =
     "Usage: aion2ctl completion bash\n"
     "\n"
-    "Prints what makes bash complete the commands and options of aion2ctl with the Tab key.\n"
-    "make install puts it where bash-completion looks for it.\n"
+    "Prints what makes bash complete the commands and options of aion2ctl with the\n"
+    "Tab key. make install puts it where bash-completion looks for it.\n"
     "\n"
     "Examples:\n"
     "  source <(aion2ctl completion bash)      in this shell\n"

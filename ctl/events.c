@@ -23,16 +23,18 @@
 #define SPAN_MAX_S       31536000
 
 const char CTL_EVENTS_HELP[] =
-    "Usage: aion2ctl events [--type TYPE] [--id ID] [--task NAME] [--node NAME] [--heartbeats]\n"
-    "                       [--enable] [--count N] [--for TIME] [--dump | --json]\n"
+    "Usage: aion2ctl events [--type TYPE] [--id ID] [--task NAME] [--node NAME]\n"
+    "                       [--heartbeats] [--enable] [--count N] [--for TIME]\n"
+    "                       [--dump | --json]\n"
     "\n"
-    "Follows what happens: tasks sent, received, started, ended, workers that come and go. Ours\n"
-    "tell it while somebody listens; Celery's workers tell of tasks when they were started\n"
-    "with -E, or after --enable. Times are UTC.\n"
+    "Follows what happens: tasks sent, received, started, ended, workers that come\n"
+    "and go. Ours tell it while somebody listens; Celery's workers tell of tasks when\n"
+    "they were started with -E, or after --enable. Times are UTC.\n"
     "\n"
     "  --type TYPE    only these; may be a pattern: 'task-*'\n"
     "  --id ID        only this task\n"
-    "  --task NAME    only tasks of this name; may be a pattern (where the name is known)\n"
+    "  --task NAME    only tasks of this name; may be a pattern (where the name is\n"
+    "                 known)\n"
     "  --node NAME    only from this node; may be a pattern\n"
     "  --heartbeats   also the workers' heartbeats, every 2 s each\n"
     "  --enable       ask all workers to send events of tasks\n"
@@ -46,8 +48,8 @@ const char CTL_EVENTS_HELP[] =
     "  aion2ctl events --type 'task-failed' --json | jq -r .exception\n"
     "  aion2ctl events --id 6f1c2a9e-0d42-4c39-9a54-0a3f7a7f6f7c --count 3 --for 1m\n"
     "\n"
-    "Exit codes: 0 ended as asked (also by an interrupt), 2 less than --count came within\n"
-    "--for, 64 wrong usage, 69 Redis not reachable at the beginning.\n";
+    "Exit codes: 0 ended as asked (also by an interrupt), 2 less than --count came\n"
+    "within --for, 64 wrong usage, 69 Redis not reachable at the beginning.\n";
 
 struct options {
     const char *type, *id, *task, *node;

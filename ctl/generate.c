@@ -9,18 +9,23 @@
 #include "ctl/population_model.h"
 
 const char CTL_GENERATE_HELP[] =
-    "Usage: aion2ctl generate [--count N] [--servers N] [--seed S] [--format csv|ndjson]\n"
-    "                         [--payload-bytes B]\n\n"
-    "Writes made-up but plausible characters to standard output, ready for aion2ctl import. The\n"
-    "same arguments always give the same bytes.\n\n"
+    "Usage: aion2ctl generate [--count N] [--servers N] [--seed S]\n"
+    "                         [--format csv|ndjson] [--payload-bytes B]\n"
+    "\n"
+    "Writes made-up but plausible characters to standard output, ready for aion2ctl\n"
+    "import. The same arguments always give the same bytes.\n"
+    "\n"
     "  --count N          characters (default 1000, up to 100000000)\n"
     "  --servers N        servers (default 4, up to 10000)\n"
     "  --seed S           another population for each S (default 1)\n"
     "  --format F         csv (default) or ndjson\n"
-    "  --payload-bytes B  add a raw_payload of about B bytes (default 0: none, up to 1000000)\n\n"
+    "  --payload-bytes B  add a raw_payload of about B bytes (default 0: none, up to\n"
+    "                     1000000)\n"
+    "\n"
     "Examples:\n"
     "  aion2ctl generate --count 100000 --servers 42 >characters.csv\n"
-    "  aion2ctl generate --count 100000 --payload-bytes 1000 --format ndjson | aion2ctl import -\n\n"
+    "  aion2ctl generate --count 100000 --payload-bytes 1000 | aion2ctl import -\n"
+    "\n"
     "Exit codes: 0 done, 1 the output could not be written, 64 wrong usage.\n";
 
 #define LINE_MAX_BYTES (8 * MIB)

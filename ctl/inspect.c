@@ -29,8 +29,8 @@ const char CTL_INSPECT_HELP[] =
     "  conf        their settings\n"
     "  report      a text about program and machine\n"
     "\n"
-    "  --timeout TIME  wait so long for answers (default 1s, at most 60s); when everybody who\n"
-    "                  listens has answered, no longer\n"
+    "  --timeout TIME  wait so long for answers (default 1s, at most 60s); when\n"
+    "                  everybody who listens has answered, no longer\n"
     "  --node NAME     ask only this one\n"
     "  --json          one JSON object: the answer of each node under its name\n"
     "\n"
@@ -39,8 +39,8 @@ const char CTL_INSPECT_HELP[] =
     "  aion2ctl inspect active --node aion2@web1\n"
     "  aion2ctl inspect stats --json | jq 'map_values(.total)'\n"
     "\n"
-    "Exit codes: 0 answered, 1 a node answered with an error, 64 wrong usage, 69 Redis is not\n"
-    "reachable or nobody answered, 130 interrupted.\n";
+    "Exit codes: 0 answered, 1 a node answered with an error, 64 wrong usage, 69\n"
+    "Redis is not reachable or nobody answered, 130 interrupted.\n";
 
 struct options {
     int64_t timeout_s;

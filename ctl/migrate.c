@@ -13,17 +13,23 @@
 #include "ctl/migrate_plan.h"
 
 const char CTL_MIGRATE_HELP[] =
-    "Usage: aion2ctl migrate [--status] [--json] [--wait SECONDS]\n\n"
-    "Brings the schema of DATABASE_URL up to this program. Each migration is one transaction.\n"
-    "Running it again changes nothing; two at once wait for each other.\n\n"
-    "  --status        list the migrations and change nothing; exit 0 when up to date, else 1\n"
+    "Usage: aion2ctl migrate [--status] [--json] [--wait SECONDS]\n"
+    "\n"
+    "Brings the schema of DATABASE_URL up to this program. Each migration is one\n"
+    "transaction. Running it again changes nothing; two at once wait for each other.\n"
+    "\n"
+    "  --status        list the migrations and change nothing; exit 0 when up to\n"
+    "                  date, else 1\n"
     "  --json          print JSON\n"
-    "  --wait SECONDS  how long to wait for another migrator or for a lock (default 60)\n\n"
+    "  --wait SECONDS  how long to wait for another migrator or for a lock (default\n"
+    "                  60)\n"
+    "\n"
     "Examples:\n"
     "  aion2ctl migrate\n"
-    "  aion2ctl migrate --status\n\n"
-    "Exit codes: 0 up to date, 1 refused or failed (nothing half done), 69 PostgreSQL not "
-    "reachable.\n";
+    "  aion2ctl migrate --status\n"
+    "\n"
+    "Exit codes: 0 up to date, 1 refused or failed (nothing half done), 69\n"
+    "PostgreSQL not reachable.\n";
 
 static const char CREATE_TABLE_SQL[] = "CREATE TABLE IF NOT EXISTS schema_migrations ("
                                        " version    integer     PRIMARY KEY,"

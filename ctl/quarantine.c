@@ -3,14 +3,16 @@
 const char CTL_QUARANTINE_HELP[] =
     "Usage: aion2ctl quarantine list   [filters] [--limit N] [--json]\n"
     "       aion2ctl quarantine show   HANDLE... [--bytes N] [--out FILE] [--json]\n"
-    "       aion2ctl quarantine replay HANDLE...|filters|--all [--queue NAME] [--dry-run] [--json]\n"
+    "       aion2ctl quarantine replay HANDLE...|filters|--all [--queue NAME]\n"
+    "                                  [--dry-run] [--json]\n"
     "       aion2ctl quarantine drop   HANDLE...|filters|--all [--dry-run] [--json]\n"
     "\n"
     "The quarantine: messages that nobody could read, kept byte by byte.\n"
     "\n"
     "  list    the newest first\n"
     "  show    the reason and the bytes: as text, or in hex when they are none\n"
-    "  replay  puts the same bytes back where they came from; a newer worker may read them\n"
+    "  replay  puts the same bytes back where they came from; a newer worker may read\n"
+    "          them\n"
     "  drop    removes it (with the key that holds a message of more than 16 MiB)\n"
     "\n"
     "  HANDLE         as list prints it; the first 6 digits will do\n"
@@ -21,7 +23,8 @@ const char CTL_QUARANTINE_HELP[] =
     "  --queue NAME   put it there and not where it came from\n"
     "  --limit N      list so many (default 50)\n"
     "  --bytes N      show so many of its bytes (default 4096)\n"
-    "  --out FILE     write the bytes as they are to a new file (- for standard output)\n"
+    "  --out FILE     write the bytes as they are to a new file (- for standard\n"
+    "                 output)\n"
     "  --json         one line of JSON for each answer\n"
     "\n"
     "Examples:\n"
@@ -29,8 +32,8 @@ const char CTL_QUARANTINE_HELP[] =
     "  aion2ctl quarantine show 5f1c2a --out message.bin\n"
     "  aion2ctl quarantine replay --reason 'not JSON' --queue celery\n"
     "\n"
-    "Exit codes: 0 done, 1 nothing of that name, or some could not be changed, 64 wrong\n"
-    "usage, 69 Redis not reachable.\n";
+    "Exit codes: 0 done, 1 nothing of that name, or some could not be changed, 64\n"
+    "wrong usage, 69 Redis not reachable.\n";
 
 #define FILTERS                                                                                    \
     {"reason", OPT_TEXT, offsetof(struct letters_options, reason), 0, 0, NULL},                    \

@@ -13,13 +13,16 @@ const char CTL_QUEUE_HELP[] =
     "\n"
     "What waits, and who holds what.\n"
     "\n"
-    "  list     every queue that workers take from, TASK_QUEUE, and those named: how much waits\n"
-    "           at each priority (0 is the most urgent), for how long (where the messages tell);\n"
-    "           what waits for its time; what each worker holds; quarantine and dead letters\n"
-    "  show     the messages of one queue (TASK_QUEUE) in the order in which they will be taken\n"
-    "  delayed  what waits for its time (retries, countdowns), the first one due first\n"
-    "  purge    throws away everything that waits in one queue. Not what is held or waits for\n"
-    "           its time. Counted as \"purged\"\n"
+    "  list     every queue that workers take from, TASK_QUEUE, and those named: how\n"
+    "           much waits at each priority (0 is the most urgent), for how long\n"
+    "           (where the messages tell); what waits for its time; what each worker\n"
+    "           holds; quarantine and dead letters\n"
+    "  show     the messages of one queue (TASK_QUEUE) in the order in which they\n"
+    "           will be taken\n"
+    "  delayed  what waits for its time (retries, countdowns), the first one due\n"
+    "           first\n"
+    "  purge    throws away everything that waits in one queue. Not what is held or\n"
+    "           waits for its time. Counted as \"purged\"\n"
     "\n"
     "  --limit N  show so many (default 20, at most 1000)\n"
     "  --yes      yes, purge\n"
@@ -30,8 +33,8 @@ const char CTL_QUEUE_HELP[] =
     "  aion2ctl queue show celery --limit 100\n"
     "  aion2ctl queue purge celery --yes\n"
     "\n"
-    "Exit codes: 0 done, 1 a key is no list, 64 wrong usage (also purge without --yes), 69 Redis\n"
-    "not reachable.\n";
+    "Exit codes: 0 done, 1 a key is no list, 64 wrong usage (also purge without\n"
+    "--yes), 69 Redis not reachable.\n";
 
 struct options {
     int64_t limit;

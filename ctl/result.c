@@ -17,8 +17,8 @@ const char CTL_RESULT_HELP[] =
     "Usage: aion2ctl result ID [--wait SECONDS] [--forget] [--json]\n"
     "\n"
     "Shows what is stored about a task: its state, the result or the error with its\n"
-    "traceback, and what else its worker wrote down. The id of a group that a client has\n"
-    "saved shows the states of its tasks, without waiting.\n"
+    "traceback, and what else its worker wrote down. The id of a group that a client\n"
+    "has saved shows the states of its tasks, without waiting.\n"
     "\n"
     "  --wait SECONDS  wait until the task has ended, at most so long\n"
     "  --forget        remove it from Redis after it was shown\n"
@@ -28,9 +28,9 @@ const char CTL_RESULT_HELP[] =
     "  aion2ctl result 6f1c2a9e-0d42-4c39-9a54-0a3f7a7f6f7c\n"
     "  aion2ctl result $(aion2ctl call batch) --wait 60 --json | jq .result\n"
     "\n"
-    "Exit codes: 0 the task succeeded, 1 it failed or was revoked, 2 it has not ended (yet):\n"
-    "nothing is stored, or it is STARTED or in RETRY, 64 wrong usage, 69 Redis not reachable,\n"
-    "130 interrupted.\n";
+    "Exit codes: 0 the task succeeded, 1 it failed or was revoked, 2 it has not ended\n"
+    "(yet): nothing is stored, or it is STARTED or in RETRY, 64 wrong usage, 69 Redis\n"
+    "not reachable, 130 interrupted.\n";
 
 struct options {
     int64_t wait_s; /* -1: do not wait */

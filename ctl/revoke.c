@@ -9,24 +9,29 @@
 #include "ctl/table.h"
 
 const char CTL_REVOKE_HELP[] =
-    "Usage: aion2ctl revoke ID... [--terminate] [--signal NAME] [--timeout TIME] [--json]\n"
+    "Usage: aion2ctl revoke ID... [--terminate] [--signal NAME] [--timeout TIME]\n"
+    "                       [--json]\n"
     "\n"
-    "Tasks with these ids will not be run: when a worker comes to one, it ends as REVOKED.\n"
-    "The ids are noted in Redis for a day (the last 50,000), so that workers heed them that\n"
-    "are started later, and all workers are told now. Celery's workers only keep them in\n"
-    "memory. Which ones have heard it is printed.\n"
+    "Tasks with these ids will not be run: when a worker comes to one, it ends as\n"
+    "REVOKED. The ids are noted in Redis for a day (the last 50,000), so that workers\n"
+    "heed them that are started later, and all workers are told now. Celery's workers\n"
+    "only keep them in memory. Which ones have heard it is printed.\n"
     "\n"
-    "  --terminate     end it also when it runs already: the process that runs it is killed\n"
+    "  --terminate     end it also when it runs already: the process that runs it is\n"
+    "                  killed\n"
     "  --signal NAME   with this signal (default SIGTERM)\n"
-    "  --timeout TIME  wait so long for the workers' answers (default 1s, at most 60s)\n"
-    "  --json          one JSON object: ids, and the answer of each node under its name\n"
+    "  --timeout TIME  wait so long for the workers' answers (default 1s, at most\n"
+    "                  60s)\n"
+    "  --json          one JSON object: ids, and the answer of each node under its\n"
+    "                  name\n"
     "\n"
     "Examples:\n"
     "  aion2ctl revoke 6f1c2a9e-0d42-4c39-9a54-0a3f7a7f6f7c\n"
     "  aion2ctl revoke $(cat ids) --terminate --signal SIGKILL\n"
     "\n"
-    "Exit codes: 0 noted (with --terminate: and somebody answered), 1 a node answered with an\n"
-    "error, 64 wrong usage, 69 Redis not reachable, or with --terminate nobody answered.\n";
+    "Exit codes: 0 noted (with --terminate: and somebody answered), 1 a node answered\n"
+    "with an error, 64 wrong usage, 69 Redis not reachable, or with --terminate\n"
+    "nobody answered.\n";
 
 struct options {
     bool terminate, json;

@@ -13,25 +13,25 @@
 const char CTL_WHY_HELP[] =
     "Usage: aion2ctl why TIME [--schedule NAME] [--json]\n"
     "\n"
-    "Says in one sentence what became of the slot at that time, or of the last one before\n"
-    "it: sent on time, late, caught up, skipped (paused, its predecessor still ran), not\n"
-    "sent because no beat ran or Redis was down, or when it is due.\n"
+    "Says in one sentence what became of the slot at that time, or of the last one\n"
+    "before it: sent on time, late, caught up, skipped (paused, its predecessor still\n"
+    "ran), not sent because no beat ran or Redis was down, or when it is due.\n"
     "\n"
     "  TIME             12:10 or 12:10:30 (today), 2026-11-23T12:10, with or without\n"
     "                   seconds and an offset like +09:00, or unix seconds\n"
     "  --schedule NAME  which schedule (default batch)\n"
     "  --json           one line of JSON: schedule, slot, verdict, id, text\n"
     "\n"
-    "Times without an offset are those of the schedule's time zone; a schedule that has\n"
-    "none (an interval) goes by the zone of this terminal (TZ). Verdicts: sent, skipped,\n"
-    "missed, waiting, future, unknown, no-slot.\n"
+    "Times without an offset are those of the schedule's time zone; a schedule that\n"
+    "has none (an interval) goes by the zone of this terminal (TZ). Verdicts: sent,\n"
+    "skipped, missed, waiting, future, unknown, no-slot.\n"
     "\n"
     "Examples:\n"
     "  aion2ctl why 12:10\n"
     "  aion2ctl why 2026-11-23T04:20Z --schedule prune\n"
     "\n"
-    "Exit codes: 0 it is said, 1 there is no such schedule, 64 wrong usage, 69 Redis not\n"
-    "reachable (then nobody can say).\n";
+    "Exit codes: 0 it is said, 1 there is no such schedule, 64 wrong usage, 69 Redis\n"
+    "not reachable (then nobody can say).\n";
 
 struct options {
     const char *schedule;

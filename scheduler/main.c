@@ -41,21 +41,22 @@ static const struct conf_item ITEMS[] = {
 static const char HELP[] =
     "Usage: aion2-beat [--check-config | --healthcheck [NAME] | --version | --help]\n"
     "\n"
-    "Sends what is due: the scoring batch every BATCH_INTERVAL seconds, the daily pruning,\n"
-    "and every schedule that aion2ctl schedule has put into Redis (changes are noticed\n"
-    "within two seconds; there is nothing to reload).\n"
+    "Sends what is due: the scoring batch every BATCH_INTERVAL seconds, the daily\n"
+    "pruning, and every schedule that aion2ctl schedule has put into Redis (changes\n"
+    "are noticed within two seconds; there is nothing to reload).\n"
     "\n"
-    "Slots are moments by Redis' clock: the multiples of an interval since the epoch (with\n"
-    "600: 12:00, 12:10, ...), or the minutes of a crontab in its time zone. Any number of\n"
-    "beats may run; a slot is claimed and sent in one step in Redis, so each slot is sent\n"
-    "once. A slot that could not be sent in time, or whose predecessor still runs, is dealt\n"
-    "with as its schedule says; aion2ctl why TIME tells what became of it.\n"
-    "The very first start sends nothing before the next slot begins.\n"
+    "Slots are moments by Redis' clock: the multiples of an interval since the epoch\n"
+    "(with 600: 12:00, 12:10, ...), or the minutes of a crontab in its time zone. Any\n"
+    "number of beats may run; a slot is claimed and sent in one step in Redis, so\n"
+    "each slot is sent once. A slot that could not be sent in time, or whose\n"
+    "predecessor still runs, is dealt with as its schedule says; aion2ctl why TIME\n"
+    "tells what became of it. The very first start sends nothing before the next slot\n"
+    "begins.\n"
     "\n"
     "  --check-config  print the settings in effect and end\n"
-    "  --healthcheck   exit 0 when a beat was seen within 15 s and no schedule (with NAME:\n"
-    "                  not this one) has two slots that nobody has dealt with; else 1 and\n"
-    "                  the reason\n"
+    "  --healthcheck   exit 0 when a beat was seen within 15 s and no schedule (with\n"
+    "                  NAME: not this one) has two slots that nobody has dealt with;\n"
+    "                  else 1 and the reason\n"
     "  --version       print the version and end\n"
     "\n"
     "Examples:\n"
@@ -68,8 +69,8 @@ static const char HELP[] =
 
 static const char HELP_END[] =
     "\nExit codes: 0 ended by a signal (or healthy), 1 not healthy, 64 wrong usage or\n"
-    "setting, 69 Redis not reachable (--healthcheck only), 78 Redis may delete data by\n"
-    "itself.\n";
+    "setting, 69 Redis not reachable (--healthcheck only), 78 Redis may delete data\n"
+    "by itself.\n";
 
 static volatile sig_atomic_t stop_requested;
 static int wake_pipe[2];

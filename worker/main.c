@@ -83,9 +83,9 @@ static void print_help(FILE *out)
           "  REDIS_URL=redis://redis:6379/0 WORKER_CONCURRENCY=4 aion2-worker\n"
           "  redis-cli LPUSH celery '{\"task\":\"app.worker.calculate_power_and_rank_batch\"}'\n"
           "  aion2-worker --run app.worker.calculate_power_and_rank_batch\n\n"
-          "SIGTERM or SIGINT: take nothing more, give running tasks SHUTDOWN_GRACE seconds, put\n"
-          "back what is left, exit 0. A second one, or SIGQUIT: at once. SIGHUP: the same, but\n"
-          "start anew in place of exiting, with the settings as they are then.\n\n",
+          "SIGTERM or SIGINT: take nothing more, give running tasks SHUTDOWN_GRACE seconds,\n"
+          "put back what is left, exit 0. A second one, or SIGQUIT: at once. SIGHUP: the\n"
+          "same, but start anew in place of exiting, with the settings as they are then.\n\n",
           out);
     conf_print_help(SETTINGS_ITEMS, SETTINGS_COUNT, out);
     fputs("\nExit codes: 0 done, 1 failed, 64 wrong usage or setting, 78 the database is of\n"

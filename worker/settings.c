@@ -44,7 +44,7 @@ const struct conf_item SETTINGS_ITEMS[] = {
     CONF_STR("HISTORY_TIME_ZONE", struct settings, history_time_zone, "Asia/Seoul", CONF_PLAIN,
              "where a day of the characters' history begins at midnight"),
     PRUNE(RUNS, "90", "2000", "runs of the batch"),
-    PRUNE(HISTORY, "400", "0", "days of the characters' history"),
+    PRUNE(HISTORY, "400", "0", "parts of the characters' history, one a day,"),
     PRUNE(DEAD, "30", "10000", "dead letters"),
     PRUNE(QUARANTINE, "30", "1000", "messages in quarantine"),
     PRUNE(OVERSIZED, "7", "100", "messages too long for it"),

@@ -10,15 +10,17 @@ PROGRAMS = ["aion2-worker", "aion2-beat", "aion2-api", "aion2ctl"]
 DOCUMENTS = sorted([*REPO.glob("*.md"), *REPO.glob("docs/*.md")])
 
 SETTING = re.compile(
-    r"^  (?P<name>[A-Z][A-Z0-9_]+)\s+(?P<help>.+)\n\s+default: (?P<default>[^;\n]*)(?:; (?P<range>.*))?$",
-    re.MULTILINE,
+    r"^  (?P<name>[A-Z][A-Z0-9_]+)\s+(?P<help>\S.*?)\n\s+"
+    r"default: (?P<default>[^;\n]*)(?:; (?P<range>[^\n]*))?$",
+    re.MULTILINE | re.DOTALL,
 )
 
 
 def settings_of(program):
     """Rows (name, default, range, meaning) as --help prints them."""
     usage = run_program(program, "--help", check=True).stdout
-    rows = [(m["name"], m["default"], m["range"] or "", m["help"]) for m in SETTING.finditer(usage)]
+    rows = [(m["name"], m["default"], m["range"] or "", " ".join(m["help"].split()))
+            for m in SETTING.finditer(usage)]
     assert rows, f"{program} --help shows no settings"
     return rows
 
@@ -51,6 +53,21 @@ def test_every_setting_is_documented_as_the_program_has_it(program):
     assert documented(program) == rows, (
         f"docs/configuration.md, section {program}, should hold:\n{as_table(rows)}"
     )
+
+
+def commands_of_aion2ctl():
+    usage = run_program("aion2ctl", "--help", check=True).stdout
+    return re.findall(r"^  ([a-z]+) ", usage, re.MULTILINE)
+
+
+@pytest.mark.parametrize("argv", [*([p] for p in PROGRAMS), *(["aion2ctl", c] for c in
+                         commands_of_aion2ctl())], ids=lambda argv: " ".join(argv))
+def test_help_fits_a_terminal_and_has_examples_and_exit_codes(argv):
+    text = run_program(*argv, "--help", check=True).stdout
+    assert [line for line in text.splitlines() if len(line) > 80 or line != line.rstrip()] == []
+    assert text.startswith(f"Usage: {argv[0]} ") and "Exit codes: " in text
+    if len(argv) == 2:
+        assert f"  {' '.join(argv)}" in text.partition("Examples:\n")[2]
 
 
 @pytest.mark.parametrize("program", PROGRAMS)
@@ -91,8 +108,7 @@ def test_the_readme_knows_every_folder():
 
 @pytest.mark.parametrize("document", DOCUMENTS, ids=lambda p: p.name)
 def test_commands_in_documents_exist(document):
-    known = re.findall(r"^  ([a-z]+) ", run_program("aion2ctl", "--help", check=True).stdout,
-                       re.MULTILINE)
+    known = commands_of_aion2ctl()
     text = document.read_text(encoding="utf-8")
     for command in re.findall(r"\baion2ctl ([a-z]+)\b", text):
         assert command in known, f"{document.name}: aion2ctl {command}"
