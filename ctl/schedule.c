@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/text.h"
 #include "ctl/table.h"
 #include "ctl/why.h"
 
@@ -160,39 +161,54 @@ static cJSON *look(struct schedules *t, const char *name, struct schedule *s, st
     return o;
 }
 
-static void add_row(struct table *table, const cJSON *o, const struct schedule *s)
+/* When it sends next, or why it does not. */
+static void add_next(struct table *table, const cJSON *o, const struct schedule *s)
 {
-    char text[SCHEDULE_WHEN_SIZE], time[ZONE_TEXT_SIZE];
+    char time[ZONE_TEXT_SIZE];
+    int64_t at_s;
+
+    if (s->pause.on) {
+        table_addf(table, TERM_YELLOW, "paused%s%s", s->pause.reason[0] ? ": " : "",
+                   s->pause.reason);
+    } else {
+        table_add(table, TERM_PLAIN,
+                  json_get_i64(o, "next", 0, INT64_MAX, &at_s)
+                      ? zone_text(schedules_zone(s), at_s, time)
+                      : "never");
+    }
+}
+
+static void add_row(struct table *table, const cJSON *o, const struct schedule *s, int64_t now_s)
+{
+    char text[SCHEDULE_WHEN_SIZE], span[WHY_SPAN_SIZE];
     const char *error = json_get_str(o, "error");
     int64_t at_s;
 
     table_add(table, TERM_BOLD, json_get_str(o, "name"));
     if (error) {
         table_add(table, TERM_RED, error);
-        for (int i = 0; i < 4; i++) {
+        for (int i = 0; i < 3; i++) {
             table_add(table, TERM_PLAIN, "");
         }
         return;
     }
     table_add(table, TERM_PLAIN, schedule_when(s, text));
     table_add(table, TERM_PLAIN, s->task);
-    table_add(table, TERM_PLAIN,
-              json_get_i64(o, "last", 0, INT64_MAX, &at_s)
-                  ? zone_text(schedules_zone(s), at_s, time)
-                  : "never");
-    table_add(table, TERM_PLAIN,
-              json_get_i64(o, "next", 0, INT64_MAX, &at_s)
-                  ? zone_text(schedules_zone(s), at_s, time)
-                  : "");
-    table_addf(table, s->pause.on ? TERM_YELLOW : TERM_PLAIN, "%s",
-               s->pause.on ? s->pause.reason[0] ? s->pause.reason : "paused" : "");
+    if (json_get_i64(o, "last", 0, INT64_MAX, &at_s)) {
+        table_addf(table, TERM_PLAIN, "%s ago", why_span((double)(now_s - at_s), span));
+    } else {
+        table_add(table, TERM_DIM, "never");
+    }
+    add_next(table, o, s);
 }
 
 static int list_all(struct schedules *t, const cJSON *names, bool json)
 {
-    static const struct table_column COLUMNS[] = {{"schedule", false, 0},  {"when", false, 12},
-                                                  {"task", false, 12},     {"last slot", false, 0},
-                                                  {"next slot", false, 0}, {"paused", false, 8}};
+    static const struct table_column COLUMNS[] = {{"Schedule", false, -8},
+                                                  {"When", false, 10},
+                                                  {"Task", false, 10},
+                                                  {"Last slot", false, -9},
+                                                  {"Next slot", false, -10}};
     cJSON *all = cJSON_CreateArray();
     struct table table;
     const cJSON *name;
@@ -210,7 +226,7 @@ static int list_all(struct schedules *t, const cJSON *names, bool json)
             code = ctl_fail_err(t->command, &e);
             break;
         }
-        add_row(&table, o, &s);
+        add_row(&table, o, &s, t->now_us / 1000000);
         cJSON_AddItemToArray(all, o);
         schedule_fini(&s);
     }
@@ -269,6 +285,73 @@ static void print_last_slots(const struct why_facts *f)
     }
 }
 
+#define LABEL_WIDTH 11
+
+static void line(const struct term *term, const char *label, const char *text)
+{
+    term_cell(term, TERM_BOLD, LABEL_WIDTH, label);
+    term_text(term, TERM_PLAIN, TERM_TEXT_SIZE, text);
+    fputc('\n', term->out);
+}
+
+static void json_line(const struct term *term, const char *label, const cJSON *v)
+{
+    char *text = v ? json_print(v) : NULL;
+
+    if (text) {
+        line(term, label, text);
+    }
+    free(text);
+}
+
+static void time_line(const struct term *term, const char *label, const struct schedule *s,
+                      const cJSON *o, const char *member)
+{
+    char time[ZONE_TEXT_SIZE];
+    int64_t at_s;
+
+    line(term, label,
+         json_get_i64(o, member, 0, INT64_MAX, &at_s) ? zone_text(schedules_zone(s), at_s, time)
+                                                      : "never");
+}
+
+static void pause_line(const struct term *term, const struct schedule *s)
+{
+    char text[TERM_TEXT_SIZE], time[ZONE_TEXT_SIZE];
+
+    if (s->pause.on) {
+        snprintf(text, sizeof text, "since %s by %s%s%s",
+                 zone_text(schedules_zone(s), s->pause.since_s, time), s->pause.by,
+                 s->pause.reason[0] ? ": " : "", s->pause.reason);
+        text_make_utf8(text);
+        line(term, "Paused", text);
+    }
+}
+
+static void print_one(const struct term *term, const struct schedule *s, const cJSON *o)
+{
+    char when[SCHEDULE_WHEN_SIZE], text[TERM_TEXT_SIZE];
+
+    line(term, "Schedule", s->name);
+    line(term, "Task", s->task);
+    line(term, "When", schedule_when(s, when));
+    json_line(term, "Args", s->args);
+    json_line(term, "Kwargs", s->kwargs);
+    snprintf(text, sizeof text, "%s, priority %d", s->queue, s->priority);
+    line(term, "Queue", text);
+    snprintf(text, sizeof text, s->missed == SCHEDULE_ALL ? "%s, at most %d" : "%s",
+             schedule_missed_name(s->missed), s->missed_max);
+    line(term, "Missed", text);
+    line(term, "Overlap", schedule_overlap_name(s->overlap));
+    if (s->expires_s > 0) {
+        snprintf(text, sizeof text, "%" PRId64 " s after it was sent", s->expires_s);
+        line(term, "Expires", text);
+    }
+    pause_line(term, s);
+    time_line(term, "Last slot", s, o, "last");
+    time_line(term, "Next slot", s, o, "next");
+}
+
 static int show_one(struct schedules *t, const char *name, bool json)
 {
     struct schedule s;
@@ -289,11 +372,11 @@ static int show_one(struct schedules *t, const char *name, bool json)
     } else if (!why_gather(t, &s, &r, &e)) {
         code = ctl_fail_err(t->command, &e);
     } else {
-        char *text = cJSON_Print(o);
+        struct term term;
 
-        term_put_json(stdout, text ? text : "");
+        term_init(&term, stdout);
+        print_one(&term, &s, o);
         putchar('\n');
-        free(text);
         print_last_slots(&r.facts);
     }
     why_fini(&r);

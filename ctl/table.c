@@ -105,22 +105,46 @@ static void shrink(const struct table *t, int widths[], int excess)
     }
 }
 
-static void print_cell(const struct table *t, const struct term *term, int column, int width,
-                       const struct table_cell *cell)
+/* Cells of a row up to the last one that has text; nothing stands behind that one. */
+static int used_cells(const struct table_cell *row, int n)
 {
-    bool last = column == t->n - 1;
-
-    if (t->columns[column].right) {
-        term_cell(term, cell->colour, -width, cell->text);
-    } else if (last) {
-        term_text(term, cell->colour, width, cell->text);
-    } else {
-        term_cell(term, cell->colour, width, cell->text);
+    while (n > 0 && row[n - 1].width == 0) {
+        n--;
     }
-    if (last) {
-        fputc('\n', term->out);
-    } else {
-        fprintf(term->out, "%*s", GAP, "");
+    return n;
+}
+
+static void print_row(const struct table *t, const struct term *term, int indent,
+                      const int widths[], const struct table_cell *row)
+{
+    int n = used_cells(row, t->n);
+
+    for (int i = 0; i < n; i++) {
+        fprintf(term->out, "%*s", i > 0 ? GAP : indent, "");
+        if (t->columns[i].right) {
+            term_cell(term, row[i].colour, -widths[i], row[i].text);
+        } else if (i == n - 1) {
+            term_text(term, row[i].colour, widths[i], row[i].text);
+        } else {
+            term_cell(term, row[i].colour, widths[i], row[i].text);
+        }
+    }
+    fputc('\n', term->out);
+}
+
+static void print_titles(const struct table *t, const struct term *term, int indent,
+                         const int widths[])
+{
+    struct table_cell titles[TABLE_COLUMNS_MAX];
+
+    for (int i = 0; i < t->n; i++) {
+        titles[i] = (struct table_cell){.text = mem_strdup(t->columns[i].title),
+                                        .width = (int)strlen(t->columns[i].title),
+                                        .colour = TERM_DIM};
+    }
+    print_row(t, term, indent, widths, titles);
+    for (int i = 0; i < t->n; i++) {
+        free(titles[i].text);
     }
 }
 
@@ -135,21 +159,9 @@ void table_print(const struct table *t, const struct term *term, int indent)
     if (limit > 0) {
         shrink(t, widths, total + indent - limit);
     }
-    fprintf(term->out, "%*s", indent, "");
-    for (int i = 0; i < t->n; i++) {
-        struct table_cell title = {.text = NULL, .colour = TERM_DIM};
-
-        title.text = mem_strdup(t->columns[i].title);
-        print_cell(t, term, i, widths[i], &title);
-        free(title.text);
-    }
-    for (size_t k = 0; k < t->count; k++) {
-        int column = (int)(k % (size_t)t->n);
-
-        if (column == 0) {
-            fprintf(term->out, "%*s", indent, "");
-        }
-        print_cell(t, term, column, widths[column], &t->cells[k]);
+    print_titles(t, term, indent, widths);
+    for (size_t k = 0; k + (size_t)t->n <= t->count; k += (size_t)t->n) {
+        print_row(t, term, indent, widths, t->cells + k);
     }
 }
 

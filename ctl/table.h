@@ -29,7 +29,10 @@ void table_add(struct table *t, enum term_colour c, const char *text);
 void table_addf(struct table *t, enum term_colour c, const char *fmt, ...) PRINTF_LIKE(3, 4);
 /* A whole number with separators. */
 void table_add_number(struct table *t, enum term_colour c, int64_t n);
-/* Prints titles and rows, each line begun with `indent` spaces; nothing without rows. */
+/*
+ * Prints titles and rows, each line begun with `indent` spaces and ended with its last text;
+ * nothing without rows.
+ */
 void table_print(const struct table *t, const struct term *term, int indent);
 void table_fini(struct table *t);
 

@@ -178,6 +178,29 @@ def test_the_batch_can_be_changed_and_is_built_in_again(redis_server, beat, ctl)
     assert shown["every"] == 86400 and not shown["stored"]
 
 
+def test_list_fits_a_terminal_and_show_is_for_people(redis_server, beat, ctl):
+    ctl("schedule", "set", "a-report-of-some-length", "--task", "reports.of.the.day.send",
+        "--args", '["x\\u001b[2J"]', "--cron", "0 9 * * mon-fri", "--tz", "America/New_York",
+        "--missed", "all", "--missed-max", 7, "--expires", "5m", check=True)
+    ctl("schedule", "pause", "a-report-of-some-length", "--reason", "server move", "--by", "kim",
+        check=True)
+    lines = run_program("aion2ctl", "schedule", "list", check=True, env={
+        "REDIS_URL": redis_server.url, "COLUMNS": "80"}).stdout.splitlines()
+    assert lines[0].split("  ")[0] == "Schedule" and len(lines) == 4
+    assert [line for line in lines if len(line) > 80 or line != line.rstrip()] == []
+    (row,) = [line for line in lines if line.startswith("a-rep")]
+    assert "never" in row and "paused: serv" in row
+    text = ctl("schedule", "show", "a-report-of-some-length", check=True).stdout
+    shown = dict(line.split(None, 1) for line in text.partition("\n\n")[0].splitlines()
+                 if " slot " not in line)
+    assert shown["Task"] == "reports.of.the.day.send" and "\x1b" not in text
+    assert shown["When"] == "cron 0 9 * * mon-fri America/New_York"
+    assert shown["Queue"] == "celery, priority 0" and shown["Missed"] == "all, at most 7"
+    assert shown["Expires"] == "300 s after it was sent"
+    assert shown["Paused"].startswith("since 20") and shown["Paused"].endswith(
+        " by kim: server move")
+
+
 # ---------------------------------------------------------------------------- pause, resume, run
 
 
