@@ -239,9 +239,9 @@ static void print_counts(const struct import *im, bool complete)
                n->superseded, im->bad, im->source.bytes_read, seconds);
         return;
     }
-    printf("%" PRIu64 " rows: %" PRIu64 " imported, %" PRIu64 " updated, %" PRIu64
+    printf("%" PRIu64 " row%s: %" PRIu64 " imported, %" PRIu64 " updated, %" PRIu64
            " unchanged, %" PRIu64 " skipped",
-           im->rows, n->imported, n->updated, n->unchanged, im->bad);
+           im->rows, im->rows == 1 ? "" : "s", n->imported, n->updated, n->unchanged, im->bad);
     if (n->superseded) {
         printf(", %" PRIu64 " superseded by a later row", n->superseded);
     }

@@ -133,7 +133,7 @@ static void tables_are_as_wide_as_they_must(void **state)
     (void)state;
     assert_table("80", "a", "b", " Name      N  Id\n a     1,234  b\n");
     assert_table("80", "\xec\x95\x88\xeb\x85\x95\xed\x95\x98", NULL,
-                 " Name        N  Id\n \xec\x95\x88\xeb\x85\x95\xed\x95\x98  1,234  \n");
+                 " Name        N  Id\n \xec\x95\x88\xeb\x85\x95\xed\x95\x98  1,234\n");
     assert_table("80", "a\033[1m\n", "b", " Name        N  Id\n a?[1m?  1,234  b\n");
 }
 

@@ -9,18 +9,13 @@
 
 #include "ctl/table.h"
 
-/* What the table prints at so many columns (NULL: no limit); for free(). */
-static char *printed(const struct table *t, const char *columns)
+/* What the table prints; for free(). */
+static char *printed(const struct table *t)
 {
     char *out = NULL;
     size_t size = 0;
     struct term term;
 
-    if (columns) {
-        setenv("COLUMNS", columns, 1);
-    } else {
-        unsetenv("COLUMNS");
-    }
     term_init(&term, open_memstream(&out, &size));
     assert_non_null(term.out);
     table_print(t, &term, 2);
@@ -43,29 +38,10 @@ static void lines_end_with_their_last_text(void **state)
     table_add(&t, TERM_PLAIN, "longest");
     table_add(&t, TERM_PLAIN, "");
     table_add(&t, TERM_PLAIN, NULL);
-    text = printed(&t, NULL);
+    text = printed(&t);
     assert_string_equal(text, "  Name     Holds\n"
                               "  a        1,200  stops\n"
                               "  longest\n");
-    free(text);
-    table_fini(&t);
-}
-
-static void columns_give_way(void **state)
-{
-    static const struct table_column COLUMNS[] = {
-        {"Id", false, -3}, {"Text", false, 4}, {"N", true, 0}};
-    struct table t;
-    char *text;
-
-    (void)state;
-    table_init(&t, COLUMNS, ARRAY_LEN(COLUMNS));
-    table_add(&t, TERM_PLAIN, "0123456789");
-    table_add(&t, TERM_PLAIN, "abcdefghijklmnopqrstuvwxyz");
-    table_add(&t, TERM_PLAIN, "7");
-    text = printed(&t, "40"); /* the willing one gives first */
-    assert_string_equal(text, "  Id          Text                     N\n"
-                              "  0123456789  abcdefghijklmnopqrstuv\xe2\x80\xa6  7\n");
     free(text);
     table_fini(&t);
 }
@@ -78,7 +54,7 @@ static void nothing_without_rows(void **state)
 
     (void)state;
     table_init(&t, COLUMNS, ARRAY_LEN(COLUMNS));
-    text = printed(&t, NULL);
+    text = printed(&t);
     assert_string_equal(text, "");
     free(text);
     table_fini(&t);
@@ -88,7 +64,6 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(lines_end_with_their_last_text),
-        cmocka_unit_test(columns_give_way),
         cmocka_unit_test(nothing_without_rows),
     };
 
