@@ -59,7 +59,17 @@ static char *info_json(const struct consumer *c)
     return text;
 }
 
-/* The numbers of every hold under the present boot id, those that follow each other as a range. */
+static void add_range(struct buf *out, uint64_t first, uint64_t last)
+{
+    if (first == last) {
+        buf_addf(out, "%" PRIu64 " ", first);
+    } else {
+        buf_addf(out, "%" PRIu64 "-%" PRIu64 " ", first, last);
+    }
+}
+
+/* The numbers of every hold under the present boot id, those that follow each other as a range.
+ * Redis finds a single one at once, and goes through the ranges. */
 static void known_numbers(const struct consumer *c, struct buf *out)
 {
     uint64_t first = 0, last = 0;
@@ -72,18 +82,17 @@ static void known_numbers(const struct consumer *c, struct buf *out)
         }
         if (first == 0 || j->number != last + 1) {
             if (first != 0) {
-                buf_addf(out, "%" PRIu64 "-%" PRIu64 " ", first, last);
+                add_range(out, first, last);
             }
             first = j->number;
         }
         last = j->number;
     }
     if (first != 0) {
-        buf_addf(out, "%" PRIu64 "-%" PRIu64 " ", first, last);
+        add_range(out, first, last);
     }
     if (c->taking) {
-        buf_addf(out, "%" PRIu64 "-%" PRIu64 " ", c->taking,
-                 c->taking + (uint64_t)c->taking_count - 1);
+        add_range(out, c->taking, c->taking + (uint64_t)c->taking_count - 1);
     }
 }
 
@@ -200,7 +209,7 @@ static void send_heartbeat(struct consumer *c, bool after_reconnect)
     struct buf known;
     char *info = info_json(c);
 
-    buf_init(&known, 64 * KIB);
+    buf_init(&known, 256 * KIB); /* more than 4,608 numbers can need */
     known_numbers(c, &known);
     if (info && !known.failed) {
         struct broker_beat beat = {.info_json = info,
