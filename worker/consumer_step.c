@@ -147,7 +147,6 @@ void consumer_on_recount(UNUSED evutil_socket_t fd, UNUSED short what, void *con
     for (struct job *j = TAILQ_FIRST(&c->jobs.all), *next; j; j = next) {
         next = TAILQ_NEXT(j, all);
         if (j->state == JOB_COUNTING && j->end.waits) {
-            j->end.waits = false; /* until it is answered */
             if (too_many-- > 0) {
                 j->end.give_up_ms = clock_mono_ms();
             }
@@ -282,6 +281,7 @@ static void send_step(struct consumer *c, struct job *j)
             return;
         }
     }
+    j->end.waits = false; /* until this is answered: asked twice, the second answer would be late */
     if (c->registered || j->state == JOB_ENDING) {
         rdsa_script(c->redis, &j->cmd, on_step, c, j->number);
     }
