@@ -37,7 +37,9 @@ struct script BROKER_LUA_REGISTER = {
 
 /*
  * reap(k, max, grace_s): messages put back, dead workers. After a restart of Redis every heartbeat
- * may have run out: workers get grace_s to come back. A message that a Python client has put back
+ * may have run out: workers get grace_s to come back. The same when our own last heartbeat is long
+ * ago: Redis stood still, or its clock has jumped, and the others' may have run out like ours. When
+ * the clock has gone back, a heartbeat would seem to last for hours: it is cut. A message that a Python client has put back
  * and that a living worker of ours holds by now is not put back again.
  */
 #define LUA_REAP                                                                                      \
@@ -65,14 +67,31 @@ struct script BROKER_LUA_REGISTER = {
     "    redis.pcall('HINCRBY', k.recoveries, redis.sha1hex(m), 1)\n"                                 \
     "  end)\n"                                                                                        \
     "  redis.call('EXPIRE', k.recoveries, " FORGET_S ")\n"                                            \
-    "  redis.call('SREM', k.workers, boot)\n"                                                         \
-    "  redis.call('DEL', dead.held)\n"                                                                \
+    "  if redis.call('EXISTS', dead.held) == 0 then redis.call('SREM', k.workers, boot) end\n"        \
     "  return n\n"                                                                                    \
+    "end\n"                                                                                           \
+    "local function is_alive(k, boot)\n"                                                              \
+    "  local left = redis.call('PTTL', k.worker_prefix .. boot)\n"                                    \
+    "  if left == -1 or left > k.ttl_ms then\n"                                                       \
+    "    redis.call('PEXPIRE', k.worker_prefix .. boot, k.ttl_ms)\n"                                  \
+    "  end\n"                                                                                         \
+    "  return left ~= -2\n"                                                                           \
+    "end\n"                                                                                           \
+    "local function was_away(k, grace_ms)\n"                                                          \
+    "  local now, v = now_ms(), redis.call('HMGET', k.boot, 'seen', 'patient')\n"                     \
+    "  local seen, patient = tonumber(v[1] or '') or now, tonumber(v[2] or '') or 0\n"                \
+    "  if now - seen > grace_ms / 2 then\n"                                                           \
+    "    patient = now + grace_ms\n"                                                                  \
+    "    redis.call('HSET', k.boot, 'patient', patient)\n"                                            \
+    "  end\n"                                                                                         \
+    "  redis.call('HSET', k.boot, 'seen', now)\n"                                                     \
+    "  return now < patient and patient <= now + grace_ms\n"                                          \
     "end\n"                                                                                           \
     "local function reap(k, max, grace_s)\n"                                                          \
     "  local messages, workers = 0, 0\n"                                                              \
+    "  if was_away(k, grace_s * 1000) then return 0, 0 end\n"                                         \
     "  for _, boot in ipairs(redis.call('SMEMBERS', k.workers)) do\n"                                 \
-    "    if messages < max and redis.call('EXISTS', k.worker_prefix .. boot) == 0 then\n"             \
+    "    if messages < max and not is_alive(k, boot) then\n"                                          \
     "      if uptime_s() < grace_s then return 0, 0 end\n"                                            \
     "      local n = reap_one(k, boot)\n"                                                             \
     "      if n > 0 then count(k.counters, 'recovered', n) end\n"                                     \
@@ -140,7 +159,7 @@ struct script BROKER_LUA_HEARTBEAT = {
             LUA_PUT_BACK_ONE LUA_PUT_BACK LUA_REAP LUA_LOST_STEPS LUA_KNOWN LUA_RENEW LUA_DUE
     "local k = {workers = KEYS[1], held = KEYS[3], counters = KEYS[4], boot = KEYS[5],\n"
     "  recoveries = KEYS[6], delayed = KEYS[7], quarantine = KEYS[8], unacked = KEYS[9],\n"
-    "  index = KEYS[10], worker_prefix = ARGV[7], held_prefix = ARGV[8]}\n"
+    "  index = KEYS[10], worker_prefix = ARGV[7], held_prefix = ARGV[8], ttl_ms = tonumber(ARGV[2])}\n"
     "local lost, taken, ended = lost_steps(k, tonumber(ARGV[5]), tonumber(ARGV[6]))\n"
     "if redis.call('SISMEMBER', KEYS[1], ARGV[1]) == 0 then\n"
     "  return {0, 0, 0, 0, 0, -1, lost, taken, ended}\n"
@@ -164,8 +183,10 @@ struct script BROKER_LUA_UNREGISTER = {
     "local k = {held = KEYS[3], unacked = KEYS[6], index = KEYS[7]}\n"
     "local n = put_back(k, function() return false end, 100000, function() end)\n"
     "if n > 0 then count(KEYS[4], 'requeued', n) end\n"
+    "redis.call('DEL', KEYS[2])\n"
+    "if redis.call('EXISTS', KEYS[3]) == 1 then return n end\n"
     "redis.call('SREM', KEYS[1], ARGV[1])\n"
-    "redis.call('DEL', KEYS[2], KEYS[3], KEYS[5])\n"
+    "redis.call('DEL', KEYS[5])\n"
     "return n\n",
 };
 
@@ -250,11 +271,12 @@ struct script BROKER_LUA_TAKE = {
     "k.now_s = string.format('%.3f', k.now / 1000)\n"
     "if redis.call('EXISTS', KEYS[5]) == 1 then k.recoveries = KEYS[5] end\n"
     "local left, bytes, taken = tonumber(ARGV[3]), tonumber(ARGV[4]), 0\n"
+    "local refused\n"
     "for i = 9, #KEYS do\n"
     "  local chunk = 1\n"
     "  while left > 0 and bytes > 0 do\n"
     "    local got = redis.pcall('RPOP', KEYS[i], math.min(left, chunk))\n"
-    "    if got and got.err and taken == 0 then return got end\n"
+    "    refused = refused or got and got.err and got\n"
     "    if not got or got.err then break end\n"
     "    local n = 0\n"
     "    while n < #got and bytes > 0 do\n"
@@ -268,7 +290,7 @@ struct script BROKER_LUA_TAKE = {
     "    chunk = #got[1] < 65536 and 64 or 1\n"
     "  end\n"
     "end\n"
-    "if taken == 0 then return {0} end\n"
+    "if taken == 0 then return refused or {0} end\n"
     "count(KEYS[4], 'taken', taken - k.copies)\n"
     "local r = k.reply\n"
     "r[2], r[3], r[4] = k.now, k.oversized, k.copies\n"

@@ -106,7 +106,7 @@
     "  local found = {}\n"                                                                         \
     "  for _, boot in ipairs(redis.call('SMEMBERS', workers)) do\n"                                \
     "    if redis.call('EXISTS', worker .. boot) == 1 then\n"                                      \
-    "      for _, tag in ipairs(redis.call('HKEYS', held .. boot)) do\n"                           \
+    "      for _, tag in ipairs(redis.pcall('HKEYS', held .. boot)) do\n"                          \
     "        local delivery = string.match(tag, ':(.+)$')\n"                                       \
     "        if delivery then found[delivery] = true end\n"                                        \
     "      end\n"                                                                                  \
@@ -136,21 +136,36 @@
     "end\n"
 
 /*
- * put_back(k, tag, flag): the message of a hold goes to the right end of its list, and the hold
+ * put_back_one(k, tag): the message of a hold goes to the right end of its list, and the hold
  * ends. k.held, k.unacked, k.index. Returns the message, nil when the hold was not there. When
  * kombu's record does not have it any more, a Python client has put it back, or somebody has
- * deleted the record: it goes back unless that copy can be seen.
+ * deleted the record: it goes back unless that copy can be seen. That is looked for once for a
+ * list, and no further than Redis may be kept busy.
  */
 #define LUA_PUT_BACK_ONE                                                                           \
-    "local function copy_waits(list, tag)\n"                                                       \
+    "local function waiting_tags(k, list)\n"                                                       \
+    "  k.waiting = k.waiting or {}\n"                                                              \
+    "  if k.waiting[list] then return k.waiting[list] end\n"                                       \
+    "  local found, bytes, at = {}, 0, -1\n"                                                       \
+    "  while bytes < 4194304 and at >= -1000 do\n"                                                 \
+    "    local part = redis.pcall('LRANGE', list, at - 7, at)\n"                                   \
+    "    if #part == 0 then break end\n"                                                           \
+    "    for _, m in ipairs(part) do\n"                                                            \
+    "      bytes = bytes + #m\n"                                                                   \
+    "      local tags = #m <= 131072 and m or ''\n"                                                \
+    "      for tag in string.gmatch(tags, '\"delivery_tag\": ?\"([%w%-_.]+)\"') do\n"              \
+    "        found[tag] = true\n"                                                                  \
+    "      end\n"                                                                                  \
+    "    end\n"                                                                                    \
+    "    at = at - 8\n"                                                                            \
+    "  end\n"                                                                                      \
+    "  k.waiting[list] = found\n"                                                                  \
+    "  return found\n"                                                                             \
+    "end\n"                                                                                        \
+    "local function copy_waits(k, list, tag)\n"                                                    \
     "  local delivery = string.match(tag, ':(.+)$')\n"                                             \
     "  local base = string.match(list, '^(.-)\\006\\022') or list\n"                               \
-    "  for _, name in ipairs({list, base}) do\n"                                                   \
-    "    for _, m in ipairs(redis.call('LRANGE', name, -1000, -1)) do\n"                           \
-    "      if string.find(m, delivery, 1, true) then return true end\n"                            \
-    "    end\n"                                                                                    \
-    "  end\n"                                                                                      \
-    "  return false\n"                                                                             \
+    "  return waiting_tags(k, list)[delivery] or waiting_tags(k, base)[delivery]\n"                \
     "end\n"                                                                                        \
     "local function put_back_one(k, tag)\n"                                                        \
     "  local list, m = hold(k.held, tag)\n"                                                        \
@@ -158,7 +173,7 @@
     "  m = redelivered(m, tag)\n"                                                                  \
     "  local mirrored = not string.find(tag, ':', 1, true) or\n"                                   \
     "    redis.pcall('HEXISTS', k.unacked, string.match(tag, ':(.+)$')) ~= 0\n"                    \
-    "  if mirrored or not copy_waits(list, tag) then redis.call('RPUSH', list, m) end\n"           \
+    "  if mirrored or not copy_waits(k, list, tag) then redis.call('RPUSH', list, m) end\n"        \
     "  redis.call('HDEL', k.held, tag)\n"                                                          \
     "  unmirror(k.unacked, k.index, tag)\n"                                                        \
     "  return m\n"                                                                                 \
@@ -167,25 +182,26 @@
 /*
  * put_back(k, keep, max, each): everything that is held, except tags for which keep(tag) is true,
  * latest first, so that the order stays what it was. each(m): called with every message. Returns
- * how many holds ended.
+ * how many holds ended. One whose list cannot be written stays, and is no reason to stop.
  */
 #define LUA_PUT_BACK                                                                               \
     "local function number(tag) return tonumber(string.match(tag, '^%d+')) or 0 end\n"             \
     "local function put_back(k, keep, max, each)\n"                                                \
-    "  local tags = {}\n"                                                                          \
+    "  local tags, n = {}, 0\n"                                                                    \
     "  for _, tag in ipairs(redis.call('HKEYS', k.held)) do\n"                                     \
     "    if not keep(tag) then tags[#tags + 1] = tag end\n"                                        \
     "  end\n"                                                                                      \
     "  table.sort(tags, function(a, b) return number(a) > number(b) end)\n"                        \
     "  for i = 1, math.min(#tags, max) do\n"                                                       \
-    "    local m = put_back_one(k, tags[i])\n"                                                     \
-    "    if m then\n"                                                                              \
+    "    local ok, m = pcall(put_back_one, k, tags[i])\n"                                          \
+    "    if ok and m then\n"                                                                       \
     "      each(m)\n"                                                                              \
-    "    else\n"                                                                                   \
-    "      redis.call('HDEL', k.held, tags[i])\n"                                                  \
+    "      n = n + 1\n"                                                                            \
+    "    elseif ok then\n"                                                                         \
+    "      n = n + redis.call('HDEL', k.held, tags[i])\n"                                          \
     "    end\n"                                                                                    \
     "  end\n"                                                                                      \
-    "  return math.min(#tags, max)\n"                                                              \
+    "  return n\n"                                                                                 \
     "end\n"
 
 /* forget_recoveries(held, tag, recoveries): a recovered message is known by its bytes; what ends
@@ -230,8 +246,8 @@
     "end\n"
 
 /*
- * due(k, max, ...): how many left the set, ms until the next or -1. One at a time: each may be as
- * long as a message may be. What cannot be put where it says is set aside. k.delayed, k.quarantine,
+ * due(k, max, ...): how many left the set, ms until the next or -1. One at a time, and no more than
+ * 16 MiB in one step: each may be as long as a message may be. What cannot be put where it says is set aside. k.delayed, k.quarantine,
  * k.counters.
  */
 #define LUA_DUE                                                                                      \
@@ -252,14 +268,14 @@
     "  if ours then count(k.counters, 'delayed_dropped', 1) end\n"                                   \
     "end\n"                                                                                          \
     "local function due(k, max, entries_max, bytes_max)\n"                                           \
-    "  local now, moved = now_ms(), 0\n"                                                             \
-    "  while moved < max do\n"                                                                       \
+    "  local now, moved, bytes = now_ms(), 0, 0\n"                                                   \
+    "  while moved < max and bytes < 16777216 do\n"                                                  \
     "    local first = redis.call('ZRANGE', k.delayed, 0, 0, 'WITHSCORES')\n"                        \
     "    local member, score = first[1], tonumber(first[2])\n"                                       \
     "    if not member then return moved, -1 end\n"                                                  \
     "    if score > now then return moved, math.min(score - now, 2000000000) end\n"                  \
     "    due_one(k, member, now, tonumber(entries_max), bytes_max)\n"                                \
-    "    moved = moved + 1\n"                                                                        \
+    "    moved, bytes = moved + 1, bytes + #member\n"                                                \
     "  end\n"                                                                                        \
     "  return moved, 0\n"                                                                            \
     "end\n"

@@ -1,11 +1,12 @@
 """Keys that hold what they should not, and more than they should: no message is lost of it."""
 
 import json
+import re
 
 import pytest
 
 from harness import wait_for
-from jobs import Jobs, worker_env
+from jobs import SEP, Jobs, celery_message, worker_env
 
 MIB = 1 << 20
 
@@ -109,3 +110,85 @@ def test_idle_worker_sends_two_scripts_for_each_heartbeat(worker, redis_server, 
                 beats += "stopping" in command
                 between += beats > 0
     assert between <= 2 * (beats - 1) + 1
+
+
+# ---------------------------------------------------------------------- what a dead worker leaves
+
+
+def leave_holds(jobs, boot, holds):
+    """A worker that has died: registered, without a heartbeat, with these holds."""
+    with jobs.redis.pipeline() as p:
+        p.hset(f"aion2:held:{boot}", mapping=holds)
+        p.hincrby("aion2:counters", "taken", len(holds))
+        p.sadd("aion2:workers", boot)
+        p.execute()
+
+
+def test_one_list_that_cannot_be_written_stops_no_worker(worker, jobs):
+    """What a dead worker held for it stays held; everything else goes on."""
+    jobs.redis.config_set("save", "")
+    wait_for(lambda: jobs.redis.info("server")["uptime_in_seconds"] >= 10, timeout=20,
+             what="the end of the time for coming back")
+    jobs.redis.set("wrong", "a text")
+    leave_holds(jobs, "gone", {
+        "1": 'wrong\n{"task":"test.add","id":"stuck","args":[1]}',
+        "2": 'celery\n{"task":"test.add","id":"fine","args":[2]}',
+    })
+    assert jobs.ended("fine")["result"] == 2
+    assert jobs.ended(jobs.push("test.add", 3))["result"] == 3
+    assert "redis.down role=main" not in worker.log()
+    assert jobs.redis.hkeys("aion2:held:gone") == ["1"]
+    assert jobs.balance() == 0
+    jobs.redis.delete("wrong")
+    wait_for(lambda: jobs.redis.llen("wrong") == 1, what="the message on its list")
+    wait_for(lambda: not jobs.redis.sismember("aion2:workers", "gone"), what="its end")
+    assert jobs.balance() == 0
+
+
+def test_copies_of_many_holds_are_looked_for_once(worker, jobs):
+    """Somebody has deleted kombu's record, and a worker dies: its list is not read for every hold."""
+    wait_for(lambda: jobs.redis.info("server")["uptime_in_seconds"] >= 10, timeout=20,
+             what="the end of the time for coming back")
+    jobs.redis.config_resetstat()
+    leave_holds(jobs, "gone", {
+        f"{n}:tag{n}": f'celery{SEP}3\n{{"task":"test.add","id":"id{n}","args":[{n}]}}'
+        for n in range(1, 101)
+    })
+    for n in range(1, 101):
+        assert jobs.ended(f"id{n}")["result"] == n
+    assert jobs.redis.info("commandstats")["cmdstat_lrange"]["calls"] < 20
+    jobs.quiet()
+
+
+def test_an_urgent_list_that_is_none_holds_nobody_up(worker, jobs):
+    jobs.redis.set("celery", "a text")
+    task_id = jobs.push("test.add", 1, 2, queue=f"celery{SEP}9")
+    assert jobs.ended(task_id)["result"] == 3
+
+
+def test_another_workers_broken_holds_cost_no_message(worker, jobs):
+    """They are looked through when a message says that it was delivered before."""
+    jobs.redis.set("aion2:held:other", "a text")
+    jobs.redis.set("aion2:worker:other", "{}", ex=600)
+    jobs.redis.sadd("aion2:workers", "other")
+    task_id, text = celery_message("test.add", [1, 2])
+    message = json.loads(text)
+    message["headers"]["redelivered"] = True
+    message["properties"]["delivery_info"]["redelivered"] = True
+    jobs.redis.lpush("celery", json.dumps(message))
+    assert jobs.ended(task_id)["result"] == 3
+
+
+def test_large_delayed_messages_come_in_parts(worker, jobs):
+    """Redis does nothing else while a step runs."""
+    text = {"task": "test.add", "args": [1], "kwargs": {"filler": "x" * 6 * MIB}}
+    members = {}
+    for n in range(6):
+        m = json.dumps({**text, "id": f"id{n}"})
+        members[json.dumps({"q": "celery", "m": m, "n": str(n), "id": f"id{n}"})] = 0
+    jobs.redis.hincrby("aion2:counters", "delayed", len(members))
+    jobs.redis.zadd("aion2:delayed", members)
+    for n in range(6):
+        jobs.ended(f"id{n}", timeout=30)
+    moved = [int(n) for n in re.findall(r"event=delayed.due messages=(\d+)", worker.log())]
+    assert sum(moved) == 6 and max(moved) == 3
