@@ -73,7 +73,7 @@
     "local function kombu_tag(m)\n"                                                                                   \
     "  if #m > 65536 then return nil end\n"                                                                           \
     "  local exchange, key, tag = string.match(string.sub(m, -320), USUAL_END)\n"                                     \
-    "  if tag and #tag <= 64 and string.byte(m) == 123 then\n"                                                        \
+    "  if tag and #tag <= 64 and string.byte(m) == 123 and string.find(m, '\"headers\": {\"', 1, true) then\n"        \
     "    return tag, ', \"' .. exchange .. '\", \"' .. key .. '\"]', false\n"                                         \
     "  end\n"                                                                                                         \
     "  local ok, v = pcall(cjson.decode, m)\n"                                                                        \
