@@ -39,8 +39,8 @@ struct script BROKER_LUA_REGISTER = {
  * reap(k, max, grace_s): messages put back, dead workers. After a restart of Redis every heartbeat
  * may have run out: workers get grace_s to come back. The same when our own last heartbeat is long
  * ago: Redis stood still, or its clock has jumped, and the others' may have run out like ours. When
- * the clock has gone back, a heartbeat would seem to last for hours: it is cut. A message that a Python client has put back
- * and that a living worker of ours holds by now is not put back again.
+ * the clock has gone back, a heartbeat would seem to last for hours: it is cut. A message that a
+ * Python client has put back and that a living worker of ours holds by now is not put back again.
  */
 #define LUA_REAP                                                                                      \
     "local function uptime_s()\n"                                                                     \

@@ -247,8 +247,8 @@
 
 /*
  * due(k, max, ...): how many left the set, ms until the next or -1. One at a time, and no more than
- * 16 MiB in one step: each may be as long as a message may be. What cannot be put where it says is set aside. k.delayed, k.quarantine,
- * k.counters.
+ * 16 MiB in one step: each may be as long as a message may be. What cannot be put where it says is
+ * set aside. k.delayed, k.quarantine, k.counters.
  */
 #define LUA_DUE                                                                                      \
     "local function due_one(k, member, now, entries_max, bytes_max)\n"                               \
