@@ -42,6 +42,7 @@ static const char *reason_of(int status)
         {405, "Method Not Allowed"},
         {410, "Gone"},
         {413, "Content Too Large"},
+        {415, "Unsupported Media Type"},
         {417, "Expectation Failed"},
         {431, "Request Header Fields Too Large"},
         {501, "Not Implemented"},

@@ -15,6 +15,7 @@
 #define PAGE_MAX      1000000000
 #define UPDATES_MAX   100
 #define AROUND_MAX    100
+#define LEGIONS_MAX   1000
 #define HISTORY_MAX   400
 
 #define READ (EVHTTP_REQ_GET | EVHTTP_REQ_HEAD)
@@ -61,6 +62,10 @@ static const struct query_param HISTORY_PARAMS[] = {
     {"server", QUERY_TEXT, 0, 0, 0, "server"},
     {"name", QUERY_TEXT, 0, 0, 0, "the character's name"},
     {"days", QUERY_INT, 1, HISTORY_MAX, 30, "how many days back"},
+};
+static const struct query_param LEGIONS_PARAMS[] = {
+    {"server", QUERY_TEXT, 0, 0, 0, "server"},
+    {"limit", QUERY_INT, 1, LEGIONS_MAX, 100, "how many legions"},
 };
 #define PAIR(name, kind)                                                                           \
     {                                                                                              \
@@ -114,6 +119,10 @@ const struct route ROUTES[] = {
     {"/api/characters", READ, handle_complete, PARAMS(COMPLETE_PARAMS), "characters",
      "Characters whose name begins with a text, the best placed first.", "Completion", JSON, false,
      NULL},
+    {"/api/characters/batch", EVHTTP_REQ_POST, handle_many, NO_PARAMS, "charactersBatch",
+     "Up to 200 characters at once.", "Batch", JSON, false, "BatchRequest"},
+    {"/api/legions", READ, handle_legions, PARAMS(LEGIONS_PARAMS), "legions",
+     "The legions of a server.", "Legions", JSON, false, NULL},
     {"/api/updates", READ, handle_updates, PARAMS(UPDATES_PARAMS), "updates",
      "Characters whose data changed last.", "Updates", JSON, false, NULL},
     {"/api/servers", READ, handle_servers, NO_PARAMS, "servers", "The servers.", "Servers", JSON,

@@ -43,6 +43,8 @@ void handle_character(const struct request *rq, const struct query_value *values
 void handle_complete(const struct request *rq, const struct query_value *values);
 void handle_explain(const struct request *rq, const struct query_value *values);
 void handle_history(const struct request *rq, const struct query_value *values);
+void handle_many(const struct request *rq, const struct query_value *values);
+void handle_legions(const struct request *rq, const struct query_value *values);
 void handle_compare(const struct request *rq, const struct query_value *values);
 void handle_updates(const struct request *rq, const struct query_value *values);
 void handle_servers(const struct request *rq, const struct query_value *values);

@@ -4,6 +4,7 @@
 the schema that it names.
 """
 
+import json
 from urllib.parse import urlencode
 
 import jsonschema
@@ -14,6 +15,9 @@ from board import SIX, Api, add_characters, publish
 # What stands for "some server that exists" and the like.
 EXAMPLES = {"server": SIX[0][0], "name": SIX[0][1], "class": SIX[0][2], "board": "all",
             "prefix": SIX[0][1][:1], **{k: f"{SIX[i][0]}:{SIX[i][1]}" for i, k in enumerate("abcd")}}
+# What is posted.
+BODIES = {"/api/characters/batch": {"characters": [{"server": SIX[0][0], "name": SIX[0][1]},
+                                                    {"server": "Nowhere", "name": "Nobody"}]}}
 # One of two that exclude each other.
 LEFT_OUT = {"cursor"}
 
@@ -57,6 +61,9 @@ def params_of(operation, only_required=False):
 
 def ask(api, path, method, params):
     query = f"?{urlencode(params)}" if params else ""
+    if method == "post":
+        return api.ask(path + query, method="POST", body=json.dumps(BODIES[path]),
+                       headers={"Content-Type": "application/json"})
     return api.ask(path + query, method=method.upper())
 
 
@@ -161,6 +168,19 @@ def test_what_is_cached_says_not_modified(stack):
         assert (again.status, again.body) == (304, b""), path
         cached += 1
     assert cached
+
+
+def test_what_is_posted_is_as_described(stack):
+    posted = {path: o["requestBody"] for path, method, o in operations(stack.description) if method == "post"}
+    assert set(posted) == set(BODIES)
+    for path, body in posted.items():
+        check_schema(stack.description, body["content"]["application/json"]["schema"], BODIES[path])
+        for wrong in (b"", b"[]", b"{", b'{"nosuch": 1}', b"null", b"\xff", b'{"a": 1} x'):
+            a = stack.ask(path, method="POST", body=wrong, headers={"Content-Type": "application/json"})
+            assert a.status == 400, (path, wrong)
+            check_schema(stack.description, {"$ref": "#/components/schemas/Problem"}, a.json)
+        for kind in ({}, {"Content-Type": "text/plain"}, {"Content-Type": "application/jsonx"}):
+            stack.ask(path, method="POST", body=json.dumps(BODIES[path]), headers=kind).problem(415)
 
 
 def test_unknown_addresses(stack):

@@ -1,0 +1,123 @@
+#include "api/post.h"
+
+#include <event2/buffer.h>
+#include <stdio.h>
+#include <string.h>
+#include <strings.h>
+
+#include "common/text.h"
+
+#define DETAIL_SIZE 320
+
+/* "application/json", perhaps with parameters behind it. */
+static bool is_json(const struct request *rq)
+{
+    static const char JSON[] = "application/json";
+    const char *type =
+        evhttp_find_header(evhttp_request_get_input_headers(rq->http), "Content-Type");
+    size_t len = sizeof JSON - 1;
+
+    return type && strncasecmp(type, JSON, len) == 0 && strchr("; \t", type[len]);
+}
+
+cJSON *post_read(const struct request *rq)
+{
+    struct evbuffer *in = evhttp_request_get_input_buffer(rq->http);
+    size_t len = evbuffer_get_length(in); /* at most LOOP_BODY_MAX */
+    const char *bytes = len ? (const char *)evbuffer_pullup(in, -1) : "";
+    struct err e = {0};
+    cJSON *doc = NULL;
+
+    if (!is_json(rq)) {
+        reply_problem(rq, 415, NULL, "The body must be sent as JSON, and its Content-Type must say so.");
+        return NULL;
+    }
+    if (bytes) {
+        doc = json_parse(bytes, len, &e);
+    }
+    if (!doc || !cJSON_IsObject(doc)) {
+        reply_problem(rq, 400, NULL, "The body must be one JSON object.");
+        cJSON_Delete(doc);
+        return NULL;
+    }
+    return doc;
+}
+
+/* "server, name" */
+static void list_names(const char *const *known, size_t n, char out[DETAIL_SIZE])
+{
+    size_t len = 0;
+
+    out[0] = '\0';
+    for (size_t i = 0; i < n && len < DETAIL_SIZE; i++) {
+        len += (size_t)snprintf(out + len, DETAIL_SIZE - len, "%s%s", i ? ", " : "", known[i]);
+    }
+}
+
+static bool is_known(const char *key, const char *const *known, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        if (strcmp(known[i], key) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+static bool comes_again(const cJSON *member)
+{
+    for (const cJSON *m = member->next; m; m = m->next) {
+        if (strcmp(m->string, member->string) == 0) {
+            return true;
+        }
+    }
+    return false;
+}
+
+bool post_check_members(const struct request *rq, const cJSON *obj, const char *what,
+                        const char *const *known, size_t n)
+{
+    char names[DETAIL_SIZE], detail[2 * DETAIL_SIZE];
+
+    list_names(known, n, names);
+    if (!cJSON_IsObject(obj)) {
+        snprintf(detail, sizeof detail, "%s must be an object with %s.", what, names);
+        reply_problem(rq, 400, NULL, detail);
+        return false;
+    }
+    /* At the first that is not known it ends, so nobody can make this slow by many members. */
+    for (const cJSON *m = obj->child; m; m = m->next) {
+        if (!is_known(m->string, known, n)) {
+            snprintf(detail, sizeof detail, "%s has a member that is not known; known: %s.", what,
+                     names);
+            reply_problem(rq, 400, NULL, detail);
+            return false;
+        }
+        if (comes_again(m)) {
+            snprintf(detail, sizeof detail, "%s has %s more than once.", what, m->string);
+            reply_problem(rq, 400, m->string, detail);
+            return false;
+        }
+    }
+    return true;
+}
+
+bool post_text(const struct request *rq, const cJSON *obj, const char *key, struct query_value *out)
+{
+    const char *text = json_get_str(obj, key);
+    size_t len = text ? strlen(text) : 0;
+    char detail[DETAIL_SIZE];
+
+    if (len == 0 || len > QUERY_TEXT_BYTES || text_has_control(text, len) ||
+        text_utf8_count(text, len) > QUERY_TEXT_CHARS) {
+        snprintf(detail, sizeof detail,
+                 "%s must be text of 1 to %d characters, without control characters.", key,
+                 QUERY_TEXT_CHARS);
+        reply_problem(rq, 400, key, detail);
+        return false;
+    }
+    out->given = true;
+    out->len = len;
+    memcpy(out->text, text, len + 1);
+    return true;
+}
