@@ -56,7 +56,7 @@ def judge(jobs, load, doer, deeds, ids):
     assert given_up <= doer.done.get("kill_child", 0)
     jobs.audit()
     assert jobs.counter("done") == len(ids) + sent_by_beats(jobs)
-    assert set(doer.done) == set(deeds) and jobs.counter("recovered")  # or nothing was tested
+    assert set(doer.done) == set(deeds)  # or something was not tested
     for worker in doer.workers:
         assert worker.stop() == 0
 
@@ -69,6 +69,7 @@ def run_storm(fleet, server, messages, seconds, deeds, pause_s, seed):
     jobs = Jobs(server)
     judge(jobs, load, doer, deeds, list(load.expected))
     assert jobs.counter("quarantined") == load.unreadable
+    assert jobs.counter("recovered") > 0
 
 
 def run_failover_storm(fleet, lab, messages, seconds, deeds, pause_s, seed):
