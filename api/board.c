@@ -36,28 +36,18 @@ bool board_is_default_server(const char *name)
 
 /* ---- rendering ---- */
 
-/* When the next ranking is expected: the multiple of the interval that follows this one. */
-static int64_t next_expected_us(const struct request *rq, const struct image *img)
-{
-    int64_t interval_us = rq->loop->settings->batch_interval_s * 1000000;
-
-    return (img->head->generated_us / interval_us + 1) * interval_us;
-}
-
 void board_add_snapshot(struct buf *b, const struct request *rq, const struct image *img)
 {
-    char made[CLOCK_ISO_SIZE], next[CLOCK_ISO_SIZE];
+    char text[LOOP_SNAPSHOT_SIZE];
+    bool stale = loop_is_stale(rq->loop);
 
     if (!img) {
         buf_addstr(b, ",\"snapshot\":null");
-        return;
+    } else if (img == rq->loop->image) {
+        buf_addstr(b, rq->loop->snapshot[stale]);
+    } else {
+        buf_addstr(b, loop_describe_image(rq->loop, img, stale, text));
     }
-    buf_addf(b,
-             ",\"snapshot\":{\"id\":%" PRId64 ",\"generated_at\":\"%s\",\"stale\":%s,"
-             "\"next_expected_at\":\"%s\"}",
-             img->head->run_id, clock_iso(img->head->generated_us, "Z", made),
-             loop_is_stale(rq->loop) ? "true" : "false",
-             clock_iso(next_expected_us(rq, img), "Z", next));
 }
 
 /* The next page of a walk; null at its end. */

@@ -109,24 +109,116 @@ static void list_find_best(struct list *l)
     }
 }
 
+/* Rows of the image, sorted; keys is freed by the caller. */
+static struct key *sort_rows(const struct sorter *s, const uint32_t *rows, uint32_t count)
+{
+    struct key *keys = mem_try_array(count, sizeof *keys);
+
+    for (uint32_t i = 0; keys && i < count; i++) {
+        keys[i] = key_of(s, rows ? rows[i] : i);
+    }
+    if (keys) {
+        qsort_r(keys, count, sizeof *keys, compare_keys, (void *)(uintptr_t)s);
+    }
+    return keys;
+}
+
 static bool sort_all(struct complete *c, int by)
 {
     struct sorter s = {c->img, FOLDS[by]};
     uint32_t count = c->img->head->entries;
-    struct key *keys = mem_try_array(count, sizeof *keys);
+    struct key *keys = sort_rows(&s, NULL, count);
 
     if (!keys) {
         return false;
     }
     for (uint32_t i = 0; i < count; i++) {
-        keys[i] = key_of(&s, i);
-    }
-    qsort_r(keys, count, sizeof *keys, compare_keys, &s);
-    for (uint32_t i = 0; i < count; i++) {
         c->all[by].rows[i] = keys[i].row;
     }
     free(keys);
     return true;
+}
+
+/* ---- from the index before ---- */
+
+/* What has become of each row of the image before: its row now, or IMAGE_NO_ROW. */
+struct moves {
+    uint32_t *now;
+    uint32_t before_count;
+    uint32_t *fresh; /* rows that were not there */
+    uint32_t fresh_count;
+};
+
+static void moves_fini(struct moves *m)
+{
+    free(m->now);
+    free(m->fresh);
+}
+
+static bool moves_init(struct moves *m, const struct image *img, const struct image *before)
+{
+    uint32_t count = img->head->entries;
+
+    m->before_count = before->head->entries;
+    m->fresh_count = 0;
+    m->now = mem_try_array(m->before_count, sizeof *m->now);
+    m->fresh = mem_try_array(count, sizeof *m->fresh);
+    if (!m->now || !m->fresh) {
+        return false;
+    }
+    memset(m->now, 0xff, m->before_count * sizeof *m->now);
+    for (uint32_t i = 0; i < count; i++) {
+        uint32_t was = img->rows[i].before;
+
+        if (was > 0 && was <= m->before_count) {
+            m->now[was - 1] = i;
+        } else {
+            m->fresh[m->fresh_count++] = i;
+        }
+    }
+    return true;
+}
+
+/* The old order of those who stayed, with the new names between them. */
+static bool merge(struct complete *c, int by, const struct moves *m, const struct list *old)
+{
+    struct sorter s = {c->img, FOLDS[by]};
+    struct key *fresh = sort_rows(&s, m->fresh, m->fresh_count);
+    bool sorted = fresh != NULL;
+    uint32_t n = 0, f = 0;
+
+    for (uint32_t i = 0; sorted && i < old->count; i++) {
+        uint32_t row = m->now[old->rows[i]];
+        struct key k;
+
+        if (row == IMAGE_NO_ROW) {
+            continue;
+        }
+        if (f < m->fresh_count) {
+            k = key_of(&s, row);
+            while (f < m->fresh_count && compare_keys(&fresh[f], &k, &s) < 0) {
+                c->all[by].rows[n++] = fresh[f++].row;
+            }
+        }
+        c->all[by].rows[n++] = row;
+    }
+    while (sorted && f < m->fresh_count) {
+        c->all[by].rows[n++] = fresh[f++].row;
+    }
+    free(fresh);
+    return sorted && n == c->all[by].count;
+}
+
+static bool merge_all(struct complete *c, const struct complete *from)
+{
+    struct moves m;
+    bool ok = moves_init(&m, c->img, from->img);
+
+    for (int by = 0; ok && by < 2; by++) {
+        ok = merge(c, by, &m, &from->all[by]);
+    }
+    moves_fini(&m);
+    return ok;
 }
 
 /* Stable, so each server's part is sorted as the whole is. */
@@ -160,21 +252,30 @@ static void destroy(struct complete *c)
     free(c);
 }
 
-struct complete *complete_build(struct image *img)
+static bool make_lists(struct complete *c)
+{
+    uint32_t count = c->img->head->entries;
+
+    for (int by = 0; by < 2; by++) {
+        if (!list_init(&c->all[by], count) || !list_init(&c->per_server[by], count)) {
+            return false;
+        }
+    }
+    return true;
+}
+
+struct complete *complete_build(struct image *img, const struct complete *from)
 {
     struct complete *c = mem_alloc(sizeof *c);
-    bool ok = true;
+    bool fits = from && img->head->before_run == from->img->head->run_id, ok;
 
     atomic_init(&c->refs, 1);
     c->img = image_ref(img);
+    ok = make_lists(c) && (fits ? merge_all(c, from) : sort_all(c, 0) && sort_all(c, 1));
     for (int by = 0; ok && by < 2; by++) {
-        ok = list_init(&c->all[by], img->head->entries) &&
-             list_init(&c->per_server[by], img->head->entries) && sort_all(c, by) &&
-             split_by_server(c, by);
-        if (ok) {
-            list_find_best(&c->all[by]);
-            list_find_best(&c->per_server[by]);
-        }
+        ok = split_by_server(c, by);
+        list_find_best(&c->all[by]);
+        list_find_best(&c->per_server[by]);
     }
     if (!ok) {
         destroy(c);

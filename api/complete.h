@@ -12,8 +12,12 @@
 
 struct complete;
 
-/* Takes a reference to the image. NULL when memory is out. */
-struct complete *complete_build(struct image *img) MUST_CHECK;
+/*
+ * Takes a reference to the image. from: the index of the image before, or NULL; where it fits, only
+ * names that are new are sorted, which takes milliseconds in place of seconds. NULL when memory is
+ * out.
+ */
+struct complete *complete_build(struct image *img, const struct complete *from) MUST_CHECK;
 struct complete *complete_ref(struct complete *c);
 void complete_unref(struct complete *c); /* NULL is fine */
 /* Whose rows it finds. */

@@ -6,7 +6,6 @@
 #include "common/text.h"
 
 /* Hexadecimal: run, place, board, and a checksum so that a cut or mixed-up text is noticed. */
-#define FORMAT "%" PRIx64 "-%" PRIx32 "-%" PRIx32
 
 uint32_t cursor_board(const char *server, const char *cls)
 {
@@ -20,13 +19,32 @@ static unsigned checksum(const char *text)
     return (unsigned)(text_hash(text, strlen(text)) >> 40) & 0xfff;
 }
 
+/* Without leading zeros, at least min_digits; every page has one, and printf would be slow. */
+static char *put_hex(char *p, uint64_t v, int min_digits)
+{
+    int digits = 16;
+
+    while (digits > min_digits && v >> (4 * (digits - 1)) == 0) {
+        digits--;
+    }
+    while (digits-- > 0) {
+        *p++ = "0123456789abcdef"[v >> (4 * digits) & 15];
+    }
+    return p;
+}
+
 const char *cursor_print(const struct cursor *c, char out[CURSOR_SIZE])
 {
-    size_t len;
+    char *p = put_hex(out, (uint64_t)c->run_id, 1);
 
-    snprintf(out, CURSOR_SIZE, FORMAT, (uint64_t)c->run_id, c->next, c->board);
-    len = strlen(out);
-    snprintf(out + len, CURSOR_SIZE - len, "-%03x", checksum(out));
+    *p++ = '-';
+    p = put_hex(p, c->next, 1);
+    *p++ = '-';
+    p = put_hex(p, c->board, 1);
+    *p = '\0';
+    p[4] = '\0';
+    put_hex(p + 1, checksum(out), 3);
+    *p = '-';
     return out;
 }
 

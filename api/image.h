@@ -23,7 +23,7 @@
  * file of another version is refused and built again from PostgreSQL.
  */
 #define IMAGE_MAGIC       "AION2IMG"
-#define IMAGE_VERSION     2u
+#define IMAGE_VERSION     3u
 #define IMAGE_NO_ROW      UINT32_MAX
 #define IMAGE_ENTRIES_MAX (32u * 1024 * 1024)
 #define IMAGE_NAMES_MAX   4096u /* servers, and classes */
@@ -58,6 +58,7 @@ struct image_header {
     uint64_t classes_off;
     uint64_t groups_off;
     uint64_t stats_off; /* one per server, and one over everybody */
+    int64_t before_run; /* run id of the generation that `before` in rows is of, -1: none */
 };
 
 struct image_row {

@@ -87,6 +87,7 @@ struct image_builder *image_builder_new(int64_t run_id, int64_t generated_us, in
     b->head.version = IMAGE_VERSION;
     b->head.run_id = run_id;
     b->head.generated_us = generated_us;
+    b->head.before_run = -1;
     if (getrandom(&b->head.hash_seed, sizeof b->head.hash_seed, 0) < 0) {
         b->head.hash_seed = (uint64_t)generated_us;
     }
@@ -297,6 +298,7 @@ void image_builder_take_before(struct image_builder *b, const struct image *befo
     int *servers = mem_alloc((b->servers.count + 1) * sizeof *servers);
     const char *text = b->block + b->head.text_off;
 
+    b->head.before_run = before->head->run_id;
     match_servers(b, before, servers);
     for (uint32_t i = 0; i < b->head.entries; i++) {
         struct image_row *r = row_at(b, i);

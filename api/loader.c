@@ -116,7 +116,7 @@ static void keep_complete(struct loader *l, struct complete *c)
 static void build_complete(struct loader *l, struct image *img)
 {
     int64_t started_ms = clock_mono_ms();
-    struct complete *c = complete_build(img);
+    struct complete *c = complete_build(img, l->complete); /* only this thread changes it */
 
     if (!c) {
         log_warn("ranking.complete", "error=\"out of memory\"");

@@ -6,6 +6,7 @@
 #include <event2/listener.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -50,10 +51,30 @@ static void set_tick(struct loop *l, int ms)
     event_add(l->tick, &tv);
 }
 
+const char *loop_describe_image(const struct loop *l, const struct image *img, bool stale,
+                                char out[LOOP_SNAPSHOT_SIZE])
+{
+    int64_t interval_us = l->settings->batch_interval_s * 1000000;
+    int64_t made_us = img->head->generated_us;
+    char made[CLOCK_ISO_SIZE], next[CLOCK_ISO_SIZE];
+
+    snprintf(out, LOOP_SNAPSHOT_SIZE,
+             ",\"snapshot\":{\"id\":%" PRId64 ",\"generated_at\":\"%s\",\"stale\":%s,"
+             "\"next_expected_at\":\"%s\"}",
+             img->head->run_id, clock_iso(made_us, "Z", made), stale ? "true" : "false",
+             clock_iso((made_us / interval_us + 1) * interval_us, "Z", next));
+    return out;
+}
+
 static void take_image(struct loop *l)
 {
     image_unref(l->image);
     l->image = loader_image(l->loader);
+    if (l->image) {
+        /* Once for many answers: a formatted time costs as much as some items. */
+        loop_describe_image(l, l->image, false, l->snapshot[0]);
+        loop_describe_image(l, l->image, true, l->snapshot[1]);
+    }
     cache_clear(l->cache);
     body_unref(l->servers); /* tells of the ranking as well */
     l->servers = NULL;

@@ -21,12 +21,13 @@
  * The reference to the image is exchanged between two callbacks, never within one, so an answer
  * is made from one generation.
  */
-#define LOOP_HEADERS_MAX  (16 * KIB)
-#define LOOP_BODY_MAX     (64 * KIB)
-#define LOOP_INPUT_MAX    (LOOP_HEADERS_MAX + LOOP_BODY_MAX) /* unread bytes of a client */
-#define LOOP_DRAIN_MS     10000
-#define LOOP_SERVERS_MS   2000 /* how long the list of servers is kept */
-#define LOOP_WAIT_TICK_MS 100
+#define LOOP_HEADERS_MAX   (16 * KIB)
+#define LOOP_BODY_MAX      (64 * KIB)
+#define LOOP_INPUT_MAX     (LOOP_HEADERS_MAX + LOOP_BODY_MAX) /* unread bytes of a client */
+#define LOOP_DRAIN_MS      10000
+#define LOOP_SERVERS_MS    2000 /* how long the list of servers is kept */
+#define LOOP_WAIT_TICK_MS  100
+#define LOOP_SNAPSHOT_SIZE 200
 
 struct loop {
     const struct api_settings *settings;
@@ -38,10 +39,11 @@ struct loop {
     struct conns *conns;
     struct pgpool *pg;
     struct cache *cache;
-    struct image *image; /* one reference, or NULL */
-    struct buf scratch;  /* a board while it is rendered */
-    int wake_fd;         /* written by the loader: another image */
-    int stop_fd;         /* written by loop_stop */
+    struct image *image;                  /* one reference, or NULL */
+    struct buf scratch;                   /* a board while it is rendered */
+    char snapshot[2][LOOP_SNAPSHOT_SIZE]; /* how answers tell of the image; [1]: it is stale */
+    int wake_fd;                          /* written by the loader: another image */
+    int stop_fd;                          /* written by loop_stop */
     struct event *on_wake, *on_stop, *tick;
     bool draining;
     bool paused; /* the listener is off, too many connections */
@@ -66,5 +68,9 @@ void loop_join(struct loop *l);
  * (which is the stored one then) or the image is older than two intervals.
  */
 bool loop_is_stale(const struct loop *l);
+
+/* ,"snapshot":{...} of an image; text in out. */
+const char *loop_describe_image(const struct loop *l, const struct image *img, bool stale,
+                                char out[LOOP_SNAPSHOT_SIZE]);
 
 #endif

@@ -1,6 +1,7 @@
 #include <errno.h>
 #include <event2/util.h>
 #include <getopt.h>
+#include <malloc.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <stdio.h>
@@ -243,5 +244,7 @@ int main(int argc, char **argv)
     }
     MUST(log_level_parse(s.log_level, &level));
     log_init("api", level);
+    /* Large blocks always go back at once; by itself malloc learns to keep them. */
+    mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
     return serve(&s, &addr);
 }
