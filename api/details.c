@@ -1,6 +1,7 @@
 #include "api/details.h"
 
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -8,6 +9,8 @@
 
 #define NO_ENTRY    UINT32_MAX
 #define FIRST_SIZE  1024u
+#define LEVEL_MASK  0xfffffu
+#define DAY_MAX     4095u
 #define CLASS_MAX   UINT16_MAX
 #define SWEEP_SLICE 65536u
 
@@ -26,8 +29,10 @@ struct entry {
     uint32_t key;
     uint32_t epoch; /* of the store when it was read; 0: in doubt */
     uint32_t legion;
-    int32_t level;
+    uint32_t level : 20; /* at most 100,000 */
+    uint32_t day : 12;   /* of its place: number of the store's day; 0: none */
     int32_t item_level;
+    uint32_t rank, server_rank; /* at the beginning of that day */
     uint16_t cls;
     uint8_t kind;            /* enum detail_stats */
     uint8_t mode : 2;        /* enum detail_mode */
@@ -54,6 +59,8 @@ struct details {
     uint32_t *slots; /* numbers of entries */
     uint32_t slot_count;
     uint32_t epoch;
+    uint32_t day; /* number of the day that places are of, 1 to DAY_MAX; 0: none yet */
+    char day_text[DETAILS_DAY_SIZE];
     size_t text_bytes;
     struct pool classes, legions;
 };
@@ -291,7 +298,7 @@ static bool set(struct details *s, struct entry *en, const struct detail *d)
     en->power = d->power;
     en->fetched_us = d->fetched_us;
     en->legion = legion;
-    en->level = d->level;
+    en->level = (uint32_t)d->level & LEVEL_MASK;
     en->item_level = d->item_level;
     en->cls = (uint16_t)cls;
     en->mode = d->mode;
@@ -322,7 +329,7 @@ static bool take_out(const struct details *s, const struct entry *en, struct det
     out->id = en->id;
     out->power = en->power;
     out->fetched_us = en->fetched_us;
-    out->level = en->level;
+    out->level = (int32_t)en->level;
     out->item_level = en->item_level;
     out->failed_last = en->failed_last;
     out->mode = (enum detail_mode)en->mode;
@@ -474,6 +481,47 @@ uint32_t details_key(const char *server, size_t server_len, const char *name, si
     uint32_t h = hash_bytes(2166136261u, server, server_len);
 
     return hash_bytes((h ^ 0xff) * 16777619u, name, name_len); /* no text holds the byte 0xff */
+}
+
+/* ---- the day ---- */
+
+void details_begin_day(struct details *s, const char *day)
+{
+    pthread_rwlock_wrlock(&s->lock);
+    s->day = s->day % DAY_MAX + 1; /* old ones are never so old that numbers meet again */
+    snprintf(s->day_text, sizeof s->day_text, "%s", day);
+    pthread_rwlock_unlock(&s->lock);
+}
+
+void details_put_place(struct details *s, int64_t id, uint32_t rank, uint32_t server_rank)
+{
+    struct entry *en;
+
+    pthread_rwlock_wrlock(&s->lock);
+    en = find(s, id);
+    if (en) {
+        en->rank = rank;
+        en->server_rank = server_rank;
+        en->day = s->day & DAY_MAX;
+    }
+    pthread_rwlock_unlock(&s->lock);
+}
+
+bool details_get_place(struct details *s, int64_t id, struct details_place *out)
+{
+    const struct entry *en;
+    bool known;
+
+    pthread_rwlock_rdlock(&s->lock);
+    en = find(s, id);
+    known = en && en->day != 0 && en->day == s->day;
+    if (known) {
+        memcpy(out->day, s->day_text, sizeof out->day);
+        out->rank = en->rank;
+        out->server_rank = en->server_rank;
+    }
+    pthread_rwlock_unlock(&s->lock);
+    return known;
 }
 
 /* ---- life ---- */

@@ -5,7 +5,7 @@
 #include "common/err.h"
 
 /*
- * The details of every character, in memory, by id: 80 bytes each and a slot. One thread writes,
+ * The details of every character, in memory, by id: 88 bytes each and a slot. One thread writes,
  * any thread reads. An entry is in doubt when its character may have changed since it was read;
  * PostgreSQL is asked then, and the entry answers only where PostgreSQL does not.
  */
@@ -42,6 +42,19 @@ uint32_t details_epoch(struct details *s);
 /* Everybody was read since that doubt: who was not is gone. */
 void details_sweep(struct details *s, uint32_t since);
 uint32_t details_count(struct details *s);
+
+/* Where a character was at the beginning of a day of the history. */
+#define DETAILS_DAY_SIZE 11 /* "2026-11-23" */
+struct details_place {
+    char day[DETAILS_DAY_SIZE];
+    uint32_t rank, server_rank;
+};
+/* Places are of this day from now on; those of another one are forgotten. */
+void details_begin_day(struct details *s, const char *day);
+/* Of who is there; others are passed over. */
+void details_put_place(struct details *s, int64_t id, uint32_t rank, uint32_t server_rank);
+/* False: not known. */
+bool details_get_place(struct details *s, int64_t id, struct details_place *out) MUST_CHECK;
 
 /*
  * The number of the character's legion (equal numbers, equal legions), 0 without one or when it is

@@ -13,6 +13,8 @@
 #define CHANGED_AT_ONCE 500
 #define SLICE           "4000"
 #define IDLE_MS         60000
+#define DAY_SIZE        9 /* "20261123" */
+#define DAY_LOOK_MS     5000
 #define RETRY_MS        1000
 #define PAUSE_MIN_MS    500
 #define PAUSE_FACTOR    4 /* reading everybody takes at most a fifth of the time */
@@ -32,6 +34,11 @@ static const char SLICE_SQL[] =
 static const char CHANGED_SQL[] =
     "SELECT " DETAIL_COLUMNS(STATS) "FROM characters AS c WHERE c.id = ANY ($1)";
 
+/* The newest day of the history, as it is in the name of its partition. */
+static const char NEWEST_DAY_SQL[] =
+    "SELECT max(substring(c.relname FROM '^character_history_([0-9]{8})$')) FROM pg_inherits AS i "
+    "JOIN pg_class AS c ON c.oid = i.inhrelid WHERE i.inhparent = to_regclass('character_history')";
+
 struct details_feed {
     struct details *store;
     bool hears;
@@ -43,6 +50,10 @@ struct details_feed {
     int64_t after_id;      /* the last one read */
     int64_t began_ms;      /* of reading everybody */
     int64_t not_before_ms; /* the next time */
+    char day[DAY_SIZE];    /* of the history whose places are in the store; "": none */
+    bool reading_day;      /* slice by slice */
+    int64_t after_place;   /* the last one read */
+    int64_t day_look_ms;   /* when to look for a newer day */
 };
 
 struct details_feed *details_feed_new(struct details *store)
@@ -116,9 +127,12 @@ void details_feed_notify(struct details_feed *f, const char *payload)
 
 /* ---- reading ---- */
 
+/* value: the only parameter, NULL: none. */
 static PGresult *ask(PGconn *pg, const char *sql, const char *value, struct err *e)
 {
-    PGresult *r = pg_run(pg, BEGIN_SQL, e) ? pg_exec_params(pg, sql, 1, &value, e) : NULL;
+    PGresult *r = pg_run(pg, BEGIN_SQL, e)
+                      ? pg_exec_params(pg, sql, value != NULL, value ? &value : NULL, e)
+                      : NULL;
 
     PQclear(PQexec(pg, "ROLLBACK")); /* only reads; a lost connection shows itself next */
     return r;
@@ -226,38 +240,116 @@ static void begin_reading(struct details_feed *f)
     f->began_ms = clock_mono_ms();
 }
 
-/* Milliseconds until everybody is to be read again; IDLE_MS: nothing is to do. */
+/* ---- places of the day ---- */
+
+static void begin_day(struct details_feed *f, const char *day)
+{
+    char text[DETAILS_DAY_SIZE];
+
+    snprintf(text, sizeof text, "%.4s-%.2s-%.2s", day, day + 4, day + 6);
+    details_begin_day(f->store, text);
+    text_copy(f->day, sizeof f->day, day);
+    f->reading_day = true;
+    f->after_place = INT64_MIN;
+}
+
+static bool look_for_day(struct details_feed *f, PGconn *pg, struct err *e)
+{
+    PGresult *r = ask(pg, NEWEST_DAY_SQL, NULL, e);
+    const char *day = r ? PQgetvalue(r, 0, 0) : "";
+
+    f->day_look_ms = clock_mono_ms() + DAY_LOOK_MS;
+    if (strlen(day) == DAY_SIZE - 1 && strcmp(day, f->day) != 0) {
+        begin_day(f, day);
+    }
+    PQclear(r);
+    return r != NULL;
+}
+
+static void take_place(struct details_feed *f, const PGresult *r, int row)
+{
+    int64_t rank, server_rank;
+
+    MUST(text_to_i64(PQgetvalue(r, row, 0), INT64_MIN, INT64_MAX, &f->after_place));
+    if (text_to_i64(PQgetvalue(r, row, 1), 1, UINT32_MAX, &rank) &&
+        text_to_i64(PQgetvalue(r, row, 2), 1, UINT32_MAX, &server_rank)) {
+        details_put_place(f->store, f->after_place, (uint32_t)rank, (uint32_t)server_rank);
+    }
+}
+
+static bool read_places(struct details_feed *f, PGconn *pg, struct err *e)
+{
+    char sql[192], after[24];
+    PGresult *r;
+
+    snprintf(sql, sizeof sql,
+             "SELECT character_id, rank, server_rank FROM character_history_%s"
+             " WHERE character_id > $1 ORDER BY character_id LIMIT " SLICE,
+             f->day);
+    snprintf(after, sizeof after, "%" PRId64, f->after_place);
+    r = ask(pg, sql, after, e);
+    if (!r) {
+        f->reading_day = false; /* it may be dropped by now: the next look finds out */
+        f->day[0] = '\0';
+        return false;
+    }
+    for (int i = 0; i < PQntuples(r); i++) {
+        take_place(f, r, i);
+    }
+    f->reading_day = PQntuples(r) == atoi(SLICE);
+    PQclear(r);
+    return true;
+}
+
+/* ---- the next piece of work ---- */
+
+static bool is_due(int64_t at_ms)
+{
+    return clock_mono_ms() >= at_ms;
+}
+
+static int at_most(int ms, int64_t until_ms)
+{
+    int64_t left_ms = until_ms - clock_mono_ms();
+
+    return left_ms <= 0 ? 0 : left_ms < ms ? (int)left_ms : ms;
+}
+
+/* Milliseconds until there is something to do. */
 static int wait_ms(const struct details_feed *f)
 {
-    int64_t left_ms = f->not_before_ms - clock_mono_ms();
+    int ms = at_most(IDLE_MS, f->day_look_ms);
 
-    if (f->changed_count > 0 || f->reading) {
+    if (f->changed_count > 0 || f->reading || f->reading_day) {
         return 0;
     }
-    if (!f->read_again) {
-        return IDLE_MS;
+    return f->read_again ? at_most(ms, f->not_before_ms) : ms;
+}
+
+/* The most urgent first. */
+static bool work(struct details_feed *f, PGconn *pg, struct err *e)
+{
+    if (f->changed_count > 0) {
+        return read_changed(f, pg, e);
     }
-    return left_ms <= 0 ? 0 : left_ms < IDLE_MS ? (int)left_ms : IDLE_MS;
+    if (!f->reading && f->read_again && is_due(f->not_before_ms)) {
+        begin_reading(f);
+    }
+    if (f->reading) {
+        return read_slice(f, pg, e);
+    }
+    return f->reading_day ? read_places(f, pg, e) : look_for_day(f, pg, e);
 }
 
 int details_feed_step(struct details_feed *f, PGconn *pg)
 {
     struct err e = {0};
-    bool ok = true;
     int wait = f->hears ? wait_ms(f) : IDLE_MS;
 
     if (wait > 0) {
         return wait;
     }
-    if (f->changed_count > 0) {
-        ok = read_changed(f, pg, &e);
-    } else {
-        if (!f->reading) {
-            begin_reading(f);
-        }
-        ok = read_slice(f, pg, &e);
-    }
-    if (!ok) {
+    if (!work(f, pg, &e)) {
         log_warn("details.read", "error=%s", LOGQ(e.text));
         return RETRY_MS;
     }

@@ -173,8 +173,30 @@ static void add_next_rank(struct buf *b, const struct image_list *server,
              image_list_row(server, tied - 2)->power_score);
 }
 
-static void add_place(struct buf *b, const struct image *img, const struct image_row *row)
+/* Since the ranking before, and since the last day of the history began. */
+static void add_changes(struct buf *b, const struct request *rq, const struct image_row *row)
 {
+    int64_t rank = row - rq->loop->image->rows + 1;
+    struct details_place then;
+
+    buf_addstr(b, ",\"rank_change\":{\"run\":{");
+    add_change(b, "all", row->before, rank);
+    buf_addch(b, ',');
+    add_change(b, "server", row->server_before, row->server_rank);
+    if (!details_get_place(loader_details(rq->loop->loader), row->id, &then)) {
+        buf_addstr(b, "},\"day\":null}");
+        return;
+    }
+    buf_addf(b, "},\"day\":{\"day\":\"%s\",", then.day);
+    add_change(b, "all", then.rank, rank);
+    buf_addch(b, ',');
+    add_change(b, "server", then.server_rank, row->server_rank);
+    buf_addstr(b, "}}");
+}
+
+static void add_place(struct buf *b, const struct request *rq, const struct image_row *row)
+{
+    const struct image *img = rq->loop->image;
     struct image_list all = image_list_of(img, (struct image_board){IMAGE_ANY, IMAGE_ANY});
     struct image_list server = image_list_of(img, (struct image_board){row->server, IMAGE_ANY});
     struct image_list cls = image_list_of(img, (struct image_board){IMAGE_ANY, row->cls});
@@ -185,11 +207,8 @@ static void add_place(struct buf *b, const struct image *img, const struct image
     add_rank(b, "server", &server, row);
     buf_addch(b, ',');
     add_rank(b, "class", &cls, row);
-    buf_addstr(b, "},\"rank_change\":{\"run\":{");
-    add_change(b, "all", row->before, row - img->rows + 1);
-    buf_addch(b, ',');
-    add_change(b, "server", row->server_before, row->server_rank);
-    buf_addstr(b, "}}");
+    buf_addch(b, '}');
+    add_changes(b, rq, row);
     add_next_tier(b, &img->stats[row->server], row);
     add_next_rank(b, &server, row);
 }
@@ -201,7 +220,7 @@ void person_add_json(struct buf *b, const struct request *rq, const struct perso
     add_fixed(b, img, p);
     add_known(b, rq, p);
     if (p->row) {
-        add_place(b, img, p->row);
+        add_place(b, rq, p->row);
     } else {
         buf_addstr(b, ",\"ranks\":null,\"rank_change\":null,\"next\":null");
     }

@@ -7,7 +7,7 @@ import pytest
 
 import batch_lab
 import harness
-from board import Api
+from board import Api, character_path
 
 ROWS = [("Siel", f"H{i}", ("Warrior", "Ranger")[i % 2], 1, 100 + i if i else None, {"hp": 10 * i, "attack": 5})
         for i in range(12)]
@@ -118,3 +118,36 @@ def test_days_of_before_are_not_lost_by_an_unused_database(pg):
     batch_lab.batch(pg)
     first, second = days(pg)
     assert date.fromisoformat(second) - date.fromisoformat(first) >= timedelta(days=10)
+
+
+def test_the_change_since_the_day_began(pg, spawn):
+    batch_lab.add(pg, ROWS)
+    batch_lab.batch(pg)
+    day = backdate(pg, 1)
+    then = {e.name: e for e in batch_lab.entries(pg)}
+    api = Api(spawn, pg.url)
+
+    def change(name):
+        return api.json(character_path("Siel", name))["rank_change"]["day"]
+
+    def expected(name, day, then):
+        now = {e.name: e for e in batch_lab.entries(pg)}
+        return {"day": str(day), "all": then[name].rank - now[name].rank,
+                "server": then[name].server_rank - now[name].server_rank}
+
+    # Another order, without a day of its own.
+    pg.script("UPDATE characters SET stats_payload = jsonb_build_object('hp', 500 - 7 * id, 'attack', 5);"
+              "INSERT INTO characters (server, name, stats_payload) VALUES ('Siel', 'New', '{\"hp\": 9}')")
+    today = pg.value("SELECT to_char(now() AT TIME ZONE 'Asia/Seoul', 'YYYYMMDD')")
+    pg.script(f"CREATE TABLE character_history_{today} ()")  # in its way
+    batch_lab.batch(pg)
+    for name in ("H0", "H5", "H11"):
+        harness.wait_for(lambda n=name: change(n) == expected(n, day, then), 20, name)
+    assert change("H0")["all"] != 0 and change("New") is None
+    # The day comes, from this ranking.
+    pg.script(f"DROP TABLE character_history_{today}")
+    batch_lab.batch(pg)
+    newest = pg.value("SELECT max(day) FROM character_history")
+    assert newest > day
+    for name in ("H0", "H5", "New"):
+        harness.wait_for(lambda n=name: change(n) == {"day": str(newest), "all": 0, "server": 0}, 20, name)

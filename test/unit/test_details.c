@@ -262,6 +262,37 @@ static void test_out_of_memory(void **state)
     }
 }
 
+static void test_places_are_of_one_day(void **state)
+{
+    struct details *s = details_new();
+    struct details_place place;
+
+    (void)state;
+    put(s, 1, 1);
+    put(s, 2, 1);
+    assert_false(details_get_place(s, 1, &place));
+    details_begin_day(s, "2026-11-22");
+    assert_false(details_get_place(s, 1, &place));
+    details_put_place(s, 1, 7, 3);
+    details_put_place(s, 9, 8, 4); /* nobody */
+    put(s, 1, 2);                  /* a change does not touch it */
+    assert_true(details_get_place(s, 1, &place));
+    assert_string_equal(place.day, "2026-11-22");
+    assert_int_equal(place.rank, 7);
+    assert_int_equal(place.server_rank, 3);
+    assert_false(details_get_place(s, 2, &place));
+    assert_false(details_get_place(s, 9, &place));
+    check(s, 1, &(struct model){true, true, 2});
+    details_begin_day(s, "2026-11-23");
+    assert_false(details_get_place(s, 1, &place));
+    for (int i = 0; i < 5000; i++) { /* the numbers of days begin again */
+        details_begin_day(s, "2026-11-24");
+        details_put_place(s, 2, (uint32_t)i + 1, 1);
+        assert_true(details_get_place(s, 2, &place) && place.rank == (uint32_t)i + 1);
+    }
+    details_free(s);
+}
+
 static void test_states(void **state)
 {
     const int64_t now = 1000 * INT64_C(1000000);
@@ -286,6 +317,7 @@ int main(void)
         cmocka_unit_test(test_another_name_is_not_found),
         cmocka_unit_test(test_a_long_payload_is_not_kept),
         cmocka_unit_test(test_out_of_memory),
+        cmocka_unit_test(test_places_are_of_one_day),
         cmocka_unit_test(test_states),
     };
 
