@@ -29,7 +29,8 @@ cJSON *post_read(const struct request *rq)
     cJSON *doc = NULL;
 
     if (!is_json(rq)) {
-        reply_problem(rq, 415, NULL, "The body must be sent as JSON, and its Content-Type must say so.");
+        reply_problem(rq, 415, NULL,
+                      "The body must be sent as JSON, and its Content-Type must say so.");
         return NULL;
     }
     if (bytes) {

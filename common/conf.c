@@ -131,7 +131,8 @@ void conf_print_help(const struct conf_item *items, size_t n, FILE *out)
 
         print_name(out, item->name);
         print_meaning(out, item->help);
-        fprintf(out, "%*sdefault: %s", HELP_INDENT, "", *item->default_str ? item->default_str : "(none)");
+        fprintf(out, "%*sdefault: %s", HELP_INDENT, "",
+                *item->default_str ? item->default_str : "(none)");
         if (item->type == CONF_T_INT) {
             fprintf(out, "; %" PRId64 " to %" PRId64, item->min, item->max);
         } else if (item->type == CONF_T_CHOICE) {

@@ -2,8 +2,8 @@
 #define WORKER_POPULATION_H
 
 #include "common/err.h"
-#include "worker/names.h"
 #include "common/payload.h"
+#include "worker/names.h"
 
 /*
  * Everybody of one run, in memory: some 120 bytes a character while stats are held. Entries come in

@@ -102,7 +102,7 @@ def write_results(options, rows, about):
     if options.json:
         options.json.write_text(report.as_json(rows, about), encoding="utf-8")
     if options.write_docs:
-        report.write_docs(DOCS, report.as_markdown(rows, about))
+        report.write_docs(DOCS, rows, about)
 
 
 def main():

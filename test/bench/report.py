@@ -32,29 +32,42 @@ def as_json(rows, about):
     return json.dumps({**about, "rows": [row.as_json() for row in rows]}, indent=1) + "\n"
 
 
-def as_markdown(rows, about):
+def describe_run(about):
+    """What the tables are about: the machine and the populations."""
     machine = ", ".join(f"{key} {value}" for key, value in about["machine"].items())
-    lines = [f"Measured {about['date']}; {about['runs']} runs of each.", "", f"{machine}.", ""]
+    lines = [f"{machine}.", ""]
     for size in about["populations"]:
         lines.append(f"* {size['characters']:,} characters on {size['servers']} servers, "
                      f"raw_payload {size['raw_payload_bytes']:,} bytes, stats_payload "
                      f"{size['stats_payload_bytes']} bytes as text, a row {size['row_bytes']:,} bytes "
                      "on average")
+    return "\n".join(lines).strip()
+
+
+def sections(rows, about):
+    """Title and text of each part's table."""
     for part in parts_of(rows):
-        lines += ["", f"### {part}", "", "| " + " | ".join(HEAD) + " |",
-                  "| --- | --- | --- | ---: | --- | --- |"]
+        lines = [f"Measured {about['date']}; {about['runs']} runs of each.", "",
+                 "| " + " | ".join(HEAD) + " |", "| --- | --- | --- | ---: | --- | --- |"]
         mine = [row for row in rows if row.part == part]
         lines += ["| " + " | ".join(row.cells()) + " |" for row in mine]
         notes = [f"* {row.what}: {row.note}" for row in mine if row.note]
         lines += ["", *notes] if notes else []
-    return "\n".join(lines) + "\n"
+        yield part, "\n".join(lines)
 
 
-def write_docs(path, text):
-    """Replaces what stands between the two marks."""
+def write_docs(path, rows, about):
+    """Replaces what stands between the two marks; tables of parts that were not measured stay."""
     doc = path.read_text(encoding="utf-8")
     before, mark, rest = doc.partition(BEGIN)
-    _, end, after = rest.partition(END)
+    results, end, after = rest.partition(END)
     if not mark or not end:
         raise ValueError(f"{path.name} lacks the marks of the results section")
-    path.write_text(f"{before}{BEGIN}\n\n{text}\n{END}{after}", encoding="utf-8")
+    head, *parts = results.strip().split("\n### ")
+    tables = dict(part.split("\n\n", 1) for part in parts)
+    tables.update(sections(rows, about))
+    if about["populations"] or not head:
+        head = describe_run(about)
+    text = "\n\n".join([head.strip(), *(f"### {part}\n\n{table.strip()}"
+                                        for part, table in tables.items())])
+    path.write_text(f"{before}{BEGIN}\n\n{text}\n\n{END}{after}", encoding="utf-8")

@@ -2,8 +2,8 @@
 #include <stdint.h>
 
 #include "common/base.h"
-#include "common/text.h"
 #include "common/payload.h"
+#include "common/text.h"
 
 #include <string.h>
 
