@@ -254,6 +254,8 @@ struct script BROKER_LUA_UNREGISTER = {
     "end\n"
 
 /*
+ * Pops more and more at once while messages are small: what is over the limit of bytes has to go
+ * back, and copying large ones to and fro keeps Redis busy.
  * KEYS workers, held, counters, boot, recoveries, quarantine, unacked, unacked_index, the lists;
  * ARGV boot, first, count, reply_bytes_max, message_bytes_max, prefixes of oversized, restored,
  * worker and held; quarantine_max, quarantine_bytes_max
@@ -279,6 +281,8 @@ struct script BROKER_LUA_TAKE = {
     "    refused = refused or got and got.err and got\n"
     "    if not got or got.err then break end\n"
     "    local n = 0\n"
+    "    chunk = math.min(2 * chunk, 64)\n"
+    "    for _, m in ipairs(got) do chunk = #m < 65536 and chunk or 1 end\n"
     "    while n < #got and bytes > 0 do\n"
     "      n = n + 1\n"
     "      bytes = bytes - #got[n]\n"
@@ -287,7 +291,6 @@ struct script BROKER_LUA_TAKE = {
     "    count(k.counters, 'taken', n)\n"
     "    take_all(k, KEYS[i], got, n)\n"
     "    left, taken = left - n, taken + n\n"
-    "    chunk = #got[1] < 65536 and 64 or 1\n"
     "  end\n"
     "end\n"
     "if taken == 0 then return refused or {0} end\n"

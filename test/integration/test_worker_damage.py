@@ -192,3 +192,25 @@ def test_large_delayed_messages_come_in_parts(worker, jobs):
         jobs.ended(f"id{n}", timeout=30)
     moved = [int(n) for n in re.findall(r"event=delayed.due messages=(\d+)", worker.log())]
     assert sum(moved) == 6 and max(moved) == 3
+
+
+def test_large_messages_are_not_popped_to_be_put_back(spawn, redis_server, jobs):
+    """A small one in front of them does not make a take reach for all of them."""
+    w = spawn("aion2-worker", env=worker_env(redis_server, WORKER_CONCURRENCY="8"))
+    w.wait_log("worker.registered")
+    wait_for(lambda: w.log().count("event=child.started") == 8, what="the children")
+    ids = [jobs.push("test.sleep", 1) for _ in range(8)]
+    for task_id in ids:
+        jobs.ended(task_id)
+    jobs.redis.config_resetstat()
+    with jobs.redis.pipeline() as p:
+        p.lpush("celery", '{"task":"test.add","id":"small","args":[1]}')
+        for n in range(8):
+            p.lpush("celery", json.dumps({"task": "test.add", "id": f"large{n}", "args": [n],
+                                          "kwargs": {"filler": "x" * 5 * MIB}}))
+        p.execute()
+    for task_id in ["small"] + [f"large{n}" for n in range(8)]:
+        jobs.ended(task_id, timeout=30)
+    pushed = jobs.redis.info("commandstats").get("cmdstat_rpush", {"calls": 0})["calls"]
+    assert pushed - jobs.counter("requeued") <= 2
+    jobs.quiet()
