@@ -56,7 +56,7 @@ struct consumer {
     int bucket_count;
     struct event *recount_timer; /* asks again for the sizes of chords */
     struct event *beat_timer, *due_timer, *grace_timer;
-    bool grown;      /* many messages were here since memory was given back */
+    bool grown;      /* many or large messages were here since memory was given back */
     bool registered; /* Redis knows our boot id, as far as we know */
     bool empty;      /* the last take found nothing */
     bool stopping;

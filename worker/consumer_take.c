@@ -12,7 +12,8 @@
 #define RESERVE_US   20000
 #define RESERVE_MAX  256
 #define ENDING_SPARE 512 /* jobs whose end is on the way, beside those that children have */
-#define GROWN_BY     64  /* messages at once are worth a look at our memory later */
+#define GROWN_BY     64  /* messages at once are worth a look at our memory later, */
+#define GROWN_BYTES  MIB /* or one so large */
 #define PATIENCE_MS  250 /* so long a message waits here while another worker might be free */
 
 static void job_begin(struct consumer *c, uint64_t number, const struct broker_taken *t)
@@ -50,6 +51,7 @@ static void begin_batch(struct consumer *c, const struct broker_batch *batch)
     }
     for (int i = 0; i < batch->count; i++) {
         if (broker_batch_get(batch, i, &t)) {
+            c->grown |= t.len >= GROWN_BYTES;
             job_begin(c, strtoull(t.tag, NULL, 10), &t);
         }
     }

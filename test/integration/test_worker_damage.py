@@ -214,3 +214,19 @@ def test_large_messages_are_not_popped_to_be_put_back(spawn, redis_server, jobs)
     pushed = jobs.redis.info("commandstats").get("cmdstat_rpush", {"calls": 0})["calls"]
     assert pushed - jobs.counter("requeued") <= 2
     jobs.quiet()
+
+
+def test_memory_of_large_messages_is_given_back(worker, jobs):
+    """Few of them do it; an idle worker is small again."""
+    with open(f"/proc/{worker.proc.pid}/statm", encoding="ascii") as f:
+        before = int(f.read().split()[1])
+    for n in range(6):
+        jobs.push("test.add", 1, id=f"large{n}", kwargs={"filler": "x" * (5 + n) * MIB})
+    for n in range(6):
+        jobs.ended(f"large{n}", timeout=30)
+
+    def grown_by_mib():
+        with open(f"/proc/{worker.proc.pid}/statm", encoding="ascii") as f:
+            return (int(f.read().split()[1]) - before) * 4096 / MIB
+
+    wait_for(lambda: grown_by_mib() < 12, what="the small worker")
