@@ -50,7 +50,10 @@ redisContext *ctl_redis(const char *command, const struct ctl_settings *s, struc
     }
     c = rds_connect(addr, REDIS_TIMEOUT_MS, &e);
     if (!c) {
-        *code = ctl_fail(command, CTL_UNAVAILABLE, "%s", e.text);
+        char place[RDS_TEXT_SIZE];
+
+        *code = ctl_fail(command, CTL_UNAVAILABLE, "%s; REDIS_URL names %s", e.text,
+                         rds_addr_text(addr, place));
     }
     return c;
 }

@@ -68,8 +68,14 @@ static void refuse(const char *command, const struct opt *o)
 {
     switch (o->kind) {
     case OPT_I64:
-        ctl_fail(command, CTL_USAGE, "--%s: must be a whole number from %" PRId64 " to %" PRId64,
-                 o->name, o->min, o->max);
+        if (o->max == INT64_MAX) {
+            ctl_fail(command, CTL_USAGE, "--%s: must be a whole number, %" PRId64 " or more",
+                     o->name, o->min);
+        } else {
+            ctl_fail(command, CTL_USAGE,
+                     "--%s: must be a whole number from %" PRId64 " to %" PRId64, o->name, o->min,
+                     o->max);
+        }
         return;
     case OPT_SPAN:
         ctl_fail(command, CTL_USAGE,
@@ -99,7 +105,10 @@ int opt_parse(const char *command, const struct opt *opts, int argc, char **argv
     optind = 0;
     while ((c = getopt_long(argc, argv, "", longs, &index)) != -1) {
         if (c != 1) {
-            return -1; /* getopt has said why */
+            /* getopt has said why */
+            ctl_fail(command, CTL_USAGE, "see aion2ctl %.*s --help", (int)strcspn(command, " "),
+                     command);
+            return -1;
         }
         if (!store(&opts[index], optarg, into)) {
             refuse(command, &opts[index]);

@@ -135,7 +135,7 @@ static void print_rest(const struct term *t, const cJSON *doc)
         }
     }
     if (traceback && *traceback) {
-        label(t, "Traceback");
+        term_print(t, TERM_BOLD, "Traceback");
         term_print(t, TERM_PLAIN, "\n");
         term_lines(t, TERM_DIM, 2, 1000, traceback);
     }

@@ -255,6 +255,13 @@ def test_redis_not_reachable(call, redis_server):
     for more in ((), ("--wait", 1)):
         done = call("lab.echo", *more)
         assert done.returncode == 69 and "Redis" in done.stderr and done.stdout == ""
+        assert "; REDIS_URL names " in done.stderr
+
+
+def test_an_unknown_option_leads_to_the_help(call):
+    done = call("lab.echo", "--bogus")
+    assert done.returncode == 64 and "--bogus" in done.stderr
+    assert done.stderr.endswith("aion2ctl call: see aion2ctl call --help\n")
 
 
 def test_help_has_examples_and_exit_codes(call):
