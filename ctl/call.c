@@ -218,11 +218,13 @@ static int send_task(const struct rds_addr *addr, const struct call *c)
 {
     struct err e;
     redisContext *r = rds_connect(addr, REDIS_TIMEOUT_MS, &e);
-    bool ok = r && push(r, addr->db, c, &e);
+    bool ok;
 
-    if (r) {
-        redisFree(r);
+    if (!r) {
+        return ctl_fail_redis("call", addr, &e);
     }
+    ok = push(r, addr->db, c, &e);
+    redisFree(r);
     return ok ? CTL_OK : ctl_fail_err("call", &e);
 }
 
@@ -285,7 +287,7 @@ static int send_and_wait(const struct rds_addr *addr, const struct call *c)
     int code;
 
     if (!await_begin(&w, addr, c->id, false, &e)) {
-        code = ctl_fail("call", CTL_UNAVAILABLE, "%s", e.text);
+        code = ctl_fail_redis("call", addr, &e);
     } else {
         w.show_progress = isatty(STDERR_FILENO);
         code = send_task(addr, c);

@@ -36,6 +36,14 @@ int ctl_no_more(const char *command, int first, int argc, char **argv)
                          : ctl_fail(command, CTL_USAGE, "unexpected argument \"%s\"", argv[first]);
 }
 
+int ctl_fail_redis(const char *command, const struct rds_addr *addr, const struct err *e)
+{
+    char place[RDS_TEXT_SIZE];
+
+    return ctl_fail(command, CTL_UNAVAILABLE, "%s; REDIS_URL names %s", e->text,
+                    rds_addr_text(addr, place));
+}
+
 redisContext *ctl_redis(const char *command, const struct ctl_settings *s, struct rds_addr *addr,
                         int *code)
 {
@@ -50,10 +58,7 @@ redisContext *ctl_redis(const char *command, const struct ctl_settings *s, struc
     }
     c = rds_connect(addr, REDIS_TIMEOUT_MS, &e);
     if (!c) {
-        char place[RDS_TEXT_SIZE];
-
-        *code = ctl_fail(command, CTL_UNAVAILABLE, "%s; REDIS_URL names %s", e.text,
-                         rds_addr_text(addr, place));
+        *code = ctl_fail_redis(command, addr, &e);
     }
     return c;
 }

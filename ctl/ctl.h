@@ -59,6 +59,9 @@ int ctl_fail_err(const char *command, const struct err *e);
 /* Refuses positional arguments from index `first` on; CTL_OK when there are none. */
 int ctl_no_more(const char *command, int first, int argc, char **argv);
 
+/* Says that this Redis could not be reached, and which one that is; CTL_UNAVAILABLE. */
+int ctl_fail_redis(const char *command, const struct rds_addr *addr, const struct err *e);
+
 /*
  * Connects to REDIS_URL. NULL: it has said why, *code is what to return. addr may be NULL.
  * The caller frees with redisFree.

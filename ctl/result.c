@@ -203,7 +203,7 @@ static int wait_for_end(const struct rds_addr *addr, const char *id, int64_t wai
     int code = CTL_OK;
 
     if (!await_begin(&w, addr, id, true, &e)) {
-        code = ctl_fail("result", CTL_UNAVAILABLE, "%s", e.text);
+        code = ctl_fail_redis("result", addr, &e);
     } else {
         w.show_progress = isatty(STDERR_FILENO);
         if (await_result(&w, wait_s, &doc) == AWAIT_INTERRUPTED) {
