@@ -61,6 +61,7 @@ struct details {
     uint32_t epoch;
     uint32_t day; /* number of the day that places are of, 1 to DAY_MAX; 0: none yet */
     char day_text[DETAILS_DAY_SIZE];
+    uint64_t legion_changes;
     size_t text_bytes;
     struct pool classes, legions;
 };
@@ -254,6 +255,7 @@ static void remove_entry(struct details *s, struct entry *en)
     uint32_t *slot = find_slot(s, en->id);
     uint32_t number = *slot;
 
+    s->legion_changes += en->legion != 0;
     drop_text(s, en);
     close_gap(s, (uint32_t)(slot - s->slots));
     en->used = 0;
@@ -297,6 +299,7 @@ static bool set(struct details *s, struct entry *en, const struct detail *d)
     }
     en->power = d->power;
     en->fetched_us = d->fetched_us;
+    s->legion_changes += en->legion != legion;
     en->legion = legion;
     en->level = (uint32_t)d->level & LEVEL_MASK;
     en->item_level = d->item_level;
@@ -452,6 +455,16 @@ uint32_t details_count(struct details *s)
     count = s->count;
     pthread_rwlock_unlock(&s->lock);
     return count;
+}
+
+uint64_t details_legion_changes(struct details *s)
+{
+    uint64_t changes;
+
+    pthread_rwlock_rdlock(&s->lock);
+    changes = s->legion_changes;
+    pthread_rwlock_unlock(&s->lock);
+    return changes;
 }
 
 void details_lock(struct details *s)

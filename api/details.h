@@ -56,6 +56,8 @@ void details_put_place(struct details *s, int64_t id, uint32_t rank, uint32_t se
 /* False: not known. */
 bool details_get_place(struct details *s, int64_t id, struct details_place *out) MUST_CHECK;
 
+/* Grows with every change of somebody's legion. */
+uint64_t details_legion_changes(struct details *s);
 /*
  * The number of the character's legion (equal numbers, equal legions), 0 without one or when it is
  * not known. For many characters between details_lock() and details_unlock(), which hold up the

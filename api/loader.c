@@ -20,15 +20,17 @@
 #include "common/pg.h"
 #include "common/schema.h"
 
-#define SUBSCRIBERS_MAX     64
-#define BACKOFF_MIN_MS      100
-#define BACKOFF_MAX_MS      5000
-#define FIRST_LOOK_S        10
-#define FIRST_LOOK_STORED_S 1
-#define RETIRE_WAIT_MS      10
-#define RETIRE_TRIES        100
-#define STOP_WAIT_MS        2000
-#define LOADER_NICE         10 /* serving comes first while a generation is read */
+#define SUBSCRIBERS_MAX      64
+#define BACKOFF_MIN_MS       100
+#define BACKOFF_MAX_MS       5000
+#define FIRST_LOOK_S         10
+#define FIRST_LOOK_STORED_S  1
+#define RETIRE_WAIT_MS       10
+#define RETIRE_TRIES         100
+#define STOP_WAIT_MS         2000
+#define LEGIONS_PAUSE_MS     500
+#define LEGIONS_PAUSE_FACTOR 10
+#define LOADER_NICE          10 /* serving comes first while a generation is read */
 
 struct loader {
     const struct api_settings *settings;
@@ -41,15 +43,18 @@ struct loader {
     atomic_bool confirmed;
     struct details *details;
     struct details_feed *feed; /* loader thread only */
+    uint64_t legion_changes;   /* what the table of legions knows of; loader thread only */
+    int64_t legions_at_ms;     /* not to be summed up before; the same */
     unsigned failures;         /* in a row; loader thread only */
     unsigned rand_seed;        /* loader thread only */
 
     pthread_mutex_t lock; /* for what follows */
     pthread_cond_t first_look;
     bool looked;
-    struct image *image;       /* one reference, or NULL */
-    struct image *older;       /* the same */
-    struct complete *complete; /* the same */
+    struct image *image;          /* one reference, or NULL */
+    struct image *older;          /* the same */
+    struct complete *complete;    /* the same */
+    struct legion_table *legions; /* the same */
 };
 
 enum loader_state loader_state(const struct loader *l)
@@ -97,6 +102,60 @@ struct complete *loader_complete(struct loader *l)
     c = l->complete ? complete_ref(l->complete) : NULL;
     pthread_mutex_unlock(&l->lock);
     return c;
+}
+
+struct legion_table *loader_legions(struct loader *l)
+{
+    struct legion_table *t;
+
+    pthread_mutex_lock(&l->lock);
+    t = l->legions ? legion_table_ref(l->legions) : NULL;
+    pthread_mutex_unlock(&l->lock);
+    return t;
+}
+
+/* Takes over the reference; t may be NULL. */
+static void keep_legions(struct loader *l, struct legion_table *t)
+{
+    struct legion_table *before;
+
+    pthread_mutex_lock(&l->lock);
+    before = l->legions;
+    l->legions = t;
+    pthread_mutex_unlock(&l->lock);
+    legion_table_unref(before);
+}
+
+/* Old sums are served until the new ones are there, at most a tenth of the time goes into them. */
+static void build_legions(struct loader *l, struct image *img)
+{
+    int64_t began_ms = clock_mono_ms();
+    struct legion_table *t;
+
+    l->legion_changes = details_legion_changes(l->details);
+    t = legion_table_build(img, l->details);
+    if (t) {
+        keep_legions(l, t);
+    } else {
+        log_warn("ranking.legions", "error=\"out of memory\"");
+    }
+    l->legions_at_ms =
+        clock_mono_ms() + LEGIONS_PAUSE_MS + LEGIONS_PAUSE_FACTOR * (clock_mono_ms() - began_ms);
+}
+
+/* Returns after how many milliseconds there may be something to do. */
+static int build_legions_if_changed(struct loader *l)
+{
+    int64_t left_ms = l->legions_at_ms - clock_mono_ms();
+
+    if (!l->image || details_legion_changes(l->details) == l->legion_changes) {
+        return LOADER_LOOK_MS;
+    }
+    if (left_ms > 0) {
+        return left_ms < LOADER_LOOK_MS ? (int)left_ms : LOADER_LOOK_MS;
+    }
+    build_legions(l, l->image);
+    return LOADER_LOOK_MS;
 }
 
 /* Takes over the reference; c may be NULL. */
@@ -267,7 +326,8 @@ static void take_new(struct loader *l, struct image *img, int64_t started_ms)
              img->head->run_id, img->head->entries, img->block_bytes, clock_mono_ms() - started_ms);
     set_state(l, LOADER_LIVE);
     mark_looked(l);
-    build_complete(l, img); /* lets go of the image before */
+    build_complete(l, img); /* both let go of the image before */
+    build_legions(l, img);
     if (old && atomic_load(&old->walked)) {
         keep_older(l, old);
     } else {
@@ -292,6 +352,7 @@ static bool look(struct loader *l, PGconn *pg)
     case IMAGE_LOAD_EMPTY:
         if (l->image) {
             keep_complete(l, NULL);
+            keep_legions(l, NULL);
             retire(l, publish(l, NULL));
         }
         set_state(l, LOADER_EMPTY);
@@ -364,12 +425,14 @@ static bool follow(struct loader *l, PGconn *pg)
     for (;;) {
         int64_t now_ms = clock_mono_ms();
         unsigned news;
-        int wait_ms;
+        int wait_ms, legions_ms;
 
         if (now_ms >= look_at_ms) {
             look_at_ms = now_ms + look_once(l, pg);
         }
         wait_ms = details_feed_step(l->feed, pg);
+        legions_ms = build_legions_if_changed(l);
+        wait_ms = legions_ms < wait_ms ? legions_ms : wait_ms;
         if (PQstatus(pg) != CONNECTION_OK) {
             return false;
         }
@@ -485,6 +548,7 @@ void loader_free(struct loader *l)
     image_unref(l->image);
     image_unref(l->older);
     complete_unref(l->complete);
+    legion_table_unref(l->legions);
     details_feed_free(l->feed);
     details_free(l->details);
     close(l->stop_fd);

@@ -4,6 +4,7 @@
 #include "api/complete.h"
 #include "api/details.h"
 #include "api/image.h"
+#include "api/legion_table.h"
 #include "api/settings.h"
 
 /*
@@ -49,6 +50,8 @@ struct image *loader_older(struct loader *l, int64_t run_id);
 struct complete *loader_complete(struct loader *l);
 /* What is known of every character beside its place; lives as long as the loader. */
 struct details *loader_details(struct loader *l);
+/* The legions over the image now (or shortly ago), with a reference, or NULL. */
+struct legion_table *loader_legions(struct loader *l);
 enum loader_state loader_state(const struct loader *l);
 /* PostgreSQL has said of this image that it is the live generation; not yet: it is the stored one.
  */

@@ -10,6 +10,7 @@ from urllib.parse import urlencode
 import jsonschema
 import pytest
 
+import harness
 from board import SIX, Api, add_characters, publish
 
 # What stands for "some server that exists" and the like.
@@ -28,6 +29,8 @@ def stack(pg, spawn):
     publish(pg)
     api = Api(spawn, pg.url)
     api.description = api.json("/openapi.json")
+    for path in (f"/api/legions?server={SIX[0][0]}", "/api/characters?prefix=a"):  # made after the start
+        harness.wait_for(lambda p=path: api.get(p).status == 200, 10, path)
     return api
 
 

@@ -131,6 +131,7 @@ def test_legions_are_summed_up(pg, spawn):
     harness.wait_for(lambda: "event=details.loaded" in api.program.log(), 10, "the details")
     expected = expected_legions(pg)
     for server in ("Siel", "Zikel"):
+        harness.wait_for(lambda s=server: legions(api, s)["legions"] == expected[s][:100], 10, "the sums")
         doc = legions(api, server)
         assert doc["legions"] == expected[server][:100] and doc["total"] == len(expected[server]) > 5
         assert doc["server"] == server
