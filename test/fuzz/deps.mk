@@ -9,3 +9,4 @@ FUZZ_DEPS_copy_out := api/image.c api/image_build.c api/image_load.c
 FUZZ_DEPS_flow := $(wildcard worker/flow*.c)
 FUZZ_DEPS_envelope := ctl/events_line.c ctl/term.c
 FUZZ_DEPS_schedule := ctl/why_tell.c
+FUZZ_DEPS_packed := api/packed.c
