@@ -31,6 +31,12 @@ bool status_ask_redis(cJSON *doc, const struct ctl_settings *s);
 bool status_ask_jobs(cJSON *doc, redisContext *c, const struct ctl_settings *s, struct err *e);
 
 /*
+ * "retries": [{"id", "timetable", "in_s"}], at most three of the tasks that wait for another
+ * attempt. now_us by Redis' clock. As status_ask_jobs otherwise.
+ */
+bool status_ask_retries(cJSON *doc, redisContext *c, int64_t now_us, struct err *e);
+
+/*
  * "postgresql": {"reachable", "version", "ready"} or {"reachable": false, "error"}, then "runs" and
  * "ranking". CTL_OK, CTL_UNAVAILABLE, or CTL_FAILED when the schema is not the one expected.
  */

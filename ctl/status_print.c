@@ -225,6 +225,38 @@ static void print_queue(const struct term *t, const cJSON *doc)
     term_print(t, TERM_PLAIN, "\n");
 }
 
+/* "attempt 1 of 4 failed, then 120 s, 240 s": a timetable without the moment of the next attempt.
+ */
+static void short_timetable(const char *timetable, char *out, size_t cap)
+{
+    size_t failed = strcspn(timetable, ";");
+    const char *rest = strchr(timetable, ')');
+
+    snprintf(out, cap, "%.*s%s", (int)failed, timetable, rest ? rest + 1 : "");
+}
+
+/* Who waits for another attempt. */
+static void print_retries(const struct term *t, const cJSON *doc)
+{
+    const cJSON *retry;
+
+    cJSON_ArrayForEach(retry, json_get_arr(doc, "retries"))
+    {
+        char number[TERM_NUMBER_SIZE], timetable[128];
+        const char *told = json_get_str(retry, "timetable");
+        int64_t in_s = get(retry, "in_s", 0);
+
+        short_timetable(told ? told : "", timetable, sizeof timetable);
+        label(t, "Retry");
+        term_cell(t, TERM_YELLOW, SECOND_WIDTH, in_s > 0 ? term_duration(number, in_s) : "due now");
+        term_cell(t, TERM_PLAIN, TERM_COLUMNS - LABEL_WIDTH - SECOND_WIDTH - 1,
+                  json_get_str(retry, "id"));
+        term_print(t, TERM_PLAIN, "\n%*s", LABEL_WIDTH, "");
+        term_cell(t, TERM_DIM, TERM_COLUMNS - LABEL_WIDTH - 1, timetable);
+        term_print(t, TERM_PLAIN, "\n");
+    }
+}
+
 /* Other queues, as far as they fit on a line. */
 static void print_other_queues(const struct term *t, const cJSON *doc)
 {
@@ -464,6 +496,7 @@ void status_print(const cJSON *doc, const struct term *t)
     print_ranking(t, doc);
     print_schedule(t, doc);
     print_queue(t, doc);
+    print_retries(t, doc);
     print_other_queues(t, doc);
     print_conservation(t, doc);
     print_counters(t, doc);

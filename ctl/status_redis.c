@@ -322,7 +322,8 @@ static bool ask_everything(struct view *v, struct err *e)
     }
     if (ok) {
         add_schedule(v);
-        ok = status_ask_jobs(v->doc, c, v->settings, e);
+        ok = status_ask_jobs(v->doc, c, v->settings, e) &&
+             status_ask_retries(v->doc, c, v->now_us, e);
     }
     freeReplyObject(v->workers);
     if (c) {
@@ -333,8 +334,9 @@ static bool ask_everything(struct view *v, struct err *e)
 
 bool status_ask_redis(cJSON *doc, const struct ctl_settings *s)
 {
-    static const char *const MINE[] = {"workers",  "beats",     "schedule",     "queue",
-                                       "counters", "schedules", "other_queues", "conservation"};
+    static const char *const MINE[] = {"workers",      "beats",        "schedule",
+                                       "queue",        "counters",     "schedules",
+                                       "other_queues", "conservation", "retries"};
     struct view v = {.doc = doc, .settings = s, .interval_s = s->batch_interval_s};
     cJSON *redis = cJSON_AddObjectToObject(doc, "redis");
     cJSON *schedule = cJSON_AddObjectToObject(doc, "schedule");

@@ -30,6 +30,9 @@ struct flow_env {
     const char *reply_to;
     int64_t now_us;
     void (*new_id)(char id[UUID_SIZE]);
+    /* Of a task's messages that say none; NULL: 0. */
+    int (*priority)(const void *ctx, const char *task);
+    const void *priority_ctx;
 };
 
 /* A part of a chord that has ended. Texts are owned by the flow. */

@@ -49,11 +49,16 @@ static const cJSON *list_option(const cJSON *sig, const char *name)
     return v && v->child ? v : NULL;
 }
 
-static int priority_of(const cJSON *sig)
+/* What the signature asks for, else what our own table of tasks has. */
+static int priority_of(const struct flow_build *b, const cJSON *sig)
 {
     const cJSON *v = signature_option(sig, "priority");
 
-    return v && v->valuedouble > 0 ? (int)fmin(v->valuedouble, 255) : 0;
+    if (!v) {
+        return b->env->priority ? b->env->priority(b->env->priority_ctx, json_get_str(sig, "task"))
+                                : 0;
+    }
+    return v->valuedouble > 0 ? (int)fmin(v->valuedouble, 255) : 0;
 }
 
 static int64_t seconds_us(const cJSON *v)
@@ -129,7 +134,7 @@ static bool send_task(struct flow_build *b, const cJSON *sig, const struct flow_
                         .hard_limit = signature_option(sig, "time_limit"),
                         .soft_limit = signature_option(sig, "soft_time_limit"),
                         .slot_unix_s = -1,
-                        .priority = priority_of(sig),
+                        .priority = priority_of(b, sig),
                         .ignore_result = cJSON_IsTrue(ignore)};
     cJSON *args =
         joined(b, signature_is_immutable(sig) ? NULL : call->args, json_get_arr(sig, "args"));

@@ -23,13 +23,22 @@ void job_end_fini(struct job_end *end)
     *end = (struct job_end){0};
 }
 
+static int priority_of_task(const void *settings, const char *name)
+{
+    const struct task *t = task_find(name, settings);
+
+    return t ? t->priority : 0;
+}
+
 static struct flow_env env_of(const struct job *j, const struct settings *s)
 {
     return (struct flow_env){.queue = s->task_queue,
                              .origin = s->worker_name,
                              .reply_to = j->who.boot,
                              .now_us = clock_wall_us(),
-                             .new_id = uuid_random};
+                             .new_id = uuid_random,
+                             .priority = priority_of_task,
+                             .priority_ctx = s};
 }
 
 static bool succeeded(const struct job *j)

@@ -13,11 +13,12 @@ static const struct task TASKS[] = {
     {TASK_BATCH, batch_task, .after = batch_after, .max_retries = 3, .soft_limit_s = 3300,
      .hard_limit_s = 3600},
     {"maintenance.prune", prune_task, .max_retries = 3, .soft_limit_s = 600, .hard_limit_s = 900,
-     .singleton = true},
+     .singleton = true, .priority = 6},
 };
 
 static const struct task TEST_TASKS[] = {
     {"test.add", test_task_add, .max_retries = 3, .hard_limit_s = 60},
+    {"test.low", test_task_add, .max_retries = 3, .hard_limit_s = 60, .priority = 6},
     {"test.sum", test_task_sum, .max_retries = 3, .hard_limit_s = 60},
     {"test.echo", test_task_echo, .max_retries = 3, .hard_limit_s = 60},
     {"test.limited", test_task_sleep, .max_retries = 3, .soft_limit_s = 1, .hard_limit_s = 60},

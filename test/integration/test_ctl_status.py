@@ -197,6 +197,19 @@ def test_a_running_task_is_shown(env, spawn, ctl, status):
 # --------------------------------------------------------------------------- what is broken
 
 
+def test_a_task_that_is_tried_again_shows_its_timetable(env, redis_server, spawn, ctl, status):
+    worker = spawn("aion2-worker", env={**env, "TEST_TASKS": "1"})
+    worker.wait_log("worker.registered")
+    redis_server.client().lpush("celery", json.dumps(
+        {"task": "test.fail", "id": "again", "kwargs": {"class": "retryable"}}))
+    retry = wait_for(lambda: status().get("retries"), what="the retry")[0]
+    assert retry["id"] == "again" and 50 < retry["in_s"] <= 60
+    assert retry["timetable"].startswith("attempt 1 of 4 failed; next at ")
+    assert retry["timetable"].endswith("then 120 s, 240 s")
+    shown = ctl("status").stdout
+    assert "again" in shown and "attempt 1 of 4 failed, then 120 s, 240 s" in shown
+
+
 def test_redis_down(redis_server, pg, ctl, status):
     insert_runs(pg, 1)
     set_ranking(pg, 10)

@@ -65,6 +65,15 @@ def test_link(worker, add, jobs):
     jobs.quiet()
 
 
+@pytest.mark.parametrize("asked, step", [(None, 6), (0, 0), (3, 3)])
+def test_what_follows_has_the_priority_of_its_task(worker, add, jobs, client, asked, step):
+    """test.low has priority 6 in the worker's table; what the signature says wins."""
+    low = sig(client, "low", 1).set(queue="aside", **({} if asked is None else {"priority": asked}))
+    assert add(1, 2).apply_async(link=low).get(timeout=15) == 3
+    waiting = jobs.redis.lrange("aside" + (f"\x06\x16{step}" if step else ""), 0, -1)
+    assert [json.loads(m)["properties"]["priority"] for m in waiting] == [step]
+
+
 def test_several_links_and_an_immutable_one(worker, add, jobs, client):
     r = add(1, 2).apply_async(link=[add(10), sig(client, "add", 1, 1).set(immutable=True)])
     assert r.get(timeout=15) == 3
