@@ -212,9 +212,13 @@ class Held:
 
 
 def kill_child(stack):
-    """Every child, so also the one that runs the batch."""
-    for pid in children_of(stack.worker.pid):
+    """Every child, so also the one that runs the batch; all at once, or the next one would have it
+    already when its turn comes, and a task that two children die of is given up."""
+    children = children_of(stack.worker.pid)
+    os.kill(stack.worker.pid, signal.SIGSTOP)
+    for pid in children:
         os.kill(pid, signal.SIGKILL)
+    os.kill(stack.worker.pid, signal.SIGCONT)
 
 
 def kill_and_start(program):
