@@ -378,7 +378,7 @@ def test_children_killed_in_a_flood_cost_one_task_each(start, jobs, tmp_path):
     trace = tmp_path / "trace"
     w = start(WORKER_CONCURRENCY="4")
     dice = random.Random(13)
-    names = flood(jobs, trace, 30_000)
+    names = flood(jobs, trace, 60_000)
     kills = 0
     while jobs.waiting() > 0:
         alive = children_of(w.pid)
