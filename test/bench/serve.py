@@ -31,7 +31,7 @@ CHANGE_RUNS = 3
 GOAL_TOP = Goal(at_least=0.75, text=">= 0.75")
 GOAL_PAGES = Goal(at_least=0.5, text=">= 0.50")
 GOAL_P99 = Goal(at_most=5, text="<= 5")
-GOAL_MEMORY = Goal(at_most=400, text="<= 400 MB")
+GOAL_MEMORY = Goal(at_most=300, text="<= 300 MB")
 
 
 class Api:
