@@ -1,14 +1,14 @@
 #ifndef COMMON_BROKER_H
 #define COMMON_BROKER_H
 
+#include "common/command.h"
 #include "common/follow.h"
-#include "common/script.h"
 #include "common/uuid.h"
 
 /*
  * The steps of the job system, each one a Lua script and so atomic; docs/architecture.md tells what
  * each means. A step is built as a command that owns its arguments, so the same command runs on
- * a blocking connection (broker_run) or on the worker's asynchronous one, and can be sent again
+ * a blocking connection (command_run) or on the worker's asynchronous one, and can be sent again
  * after a reconnect: every step that ends a hold does nothing the second time.
  */
 #define BROKER_HEARTBEAT_MS       10000 /* a worker silent for this long is dead */
@@ -41,16 +41,6 @@ struct broker {
     const struct broker_queues *queues; /* borrowed; only broker_take looks at them */
 };
 
-struct broker_cmd {
-    struct script *script;
-    int keys;
-    int n, cap;
-    bool failed; /* memory was out while it was built */
-    char **args; /* owned; the keys first */
-    size_t *lens;
-};
-void broker_cmd_fini(struct broker_cmd *c);
-
 /* Every script, to be loaded on a new connection. */
 extern struct script *const BROKER_SCRIPTS[];
 extern const size_t BROKER_SCRIPT_COUNT;
@@ -66,7 +56,7 @@ struct broker_hold {
 };
 
 /* Registers the boot id and starts its heartbeat. Replies 1. */
-void broker_register(struct broker_cmd *c, const struct broker *b, const char *info_json);
+void broker_register(struct command *c, const struct broker *b, const char *info_json);
 /*
  * Renews the heartbeat, and the scores of everything held in kombu's index. known: the number of
  * every hold the worker knows of ("7 ") or a range of them ("9-24 "); whatever else is held under
@@ -79,7 +69,7 @@ struct broker_beat {
     const char *known;
     int64_t taken, ended; /* -1: not known */
 };
-void broker_heartbeat(struct broker_cmd *c, const struct broker *b, const struct broker_beat *beat);
+void broker_heartbeat(struct command *c, const struct broker *b, const struct broker_beat *beat);
 struct broker_beat_reply {
     bool registered;      /* false: not, or not any more; then only `lost` below has a meaning */
     int64_t put_back;     /* own messages of which the worker knew nothing */
@@ -93,7 +83,7 @@ struct broker_beat_reply {
 /* False when the reply is not one of ours. */
 bool broker_read_heartbeat(const redisReply *r, struct broker_beat_reply *out) MUST_CHECK;
 /* Puts back everything held and leaves the register. Replies the number put back. */
-void broker_unregister(struct broker_cmd *c, const struct broker *b);
+void broker_unregister(struct command *c, const struct broker *b);
 
 /*
  * Takes up to count messages and holds them under the numbers first, first + 1, ...: most urgent
@@ -105,7 +95,7 @@ struct broker_want {
     int count;
     unsigned turn;
 };
-void broker_take(struct broker_cmd *c, const struct broker *b, const struct broker_want *want);
+void broker_take(struct command *c, const struct broker *b, const struct broker_want *want);
 enum broker_take_result {
     BROKER_TOOK,     /* at least one message, or one put aside: worth trying again */
     BROKER_EMPTY,    /* there was nothing */
@@ -132,17 +122,17 @@ struct broker_taken {
 bool broker_batch_get(const struct broker_batch *batch, int i, struct broker_taken *t) MUST_CHECK;
 
 /* Replaces the held bytes. Replies 1, or 0 when the tag is not held any more. */
-void broker_adopt(struct broker_cmd *c, const struct broker *b, const char *tag, const char *bytes,
+void broker_adopt(struct command *c, const struct broker *b, const char *tag, const char *bytes,
                   size_t len);
 /* Stores and publishes a STARTED document. Replies 1, or 0: not held, or something final is there.
  */
-void broker_started(struct broker_cmd *c, const struct broker *b, const struct broker_hold *h,
+void broker_started(struct command *c, const struct broker *b, const struct broker_hold *h,
                     const char *doc, int64_t expires_s);
 /*
  * Claims that only this hold runs the task. The claim ends with the hold. Replies 1, or 0 when
  * another hold has it, -1 when this hold is gone.
  */
-void broker_single(struct broker_cmd *c, const struct broker *b, const char *tag, const char *task);
+void broker_single(struct command *c, const struct broker *b, const char *tag, const char *task);
 
 /*
  * Ends a hold. doc: the result document, NULL for none; dead: dead letter (JSON object without
@@ -158,7 +148,7 @@ struct broker_end {
     const struct follow *follows;
     int follow_count;
 };
-void broker_finish(struct broker_cmd *c, const struct broker *b, const struct broker_hold *h,
+void broker_finish(struct command *c, const struct broker *b, const struct broker_hold *h,
                    const struct broker_end *end);
 /* How a hold ended: the reply of every step that ends one. */
 enum broker_ended {
@@ -168,12 +158,11 @@ enum broker_ended {
 };
 /*
  * Several finishes of one boot id as one step. Only those that broker_is_plain. all borrows from
- * the others, which must outlive it: broker_merge_fini, not broker_cmd_fini. Replies one number
+ * the others, which must outlive it: command_fini_borrowed, not command_fini. Replies one number
  * each.
  */
-bool broker_is_plain(const struct broker_cmd *c);
-void broker_merge(struct broker_cmd *all, const struct broker_cmd *const *cmds, int n);
-void broker_merge_fini(struct broker_cmd *all);
+bool broker_is_plain(const struct command *c);
+void broker_merge(struct command *all, const struct command *const *cmds, int n);
 /* What became of finish number i of the step (0 when it was not merged). */
 enum broker_ended broker_read_ended(const redisReply *r, int i);
 
@@ -190,20 +179,20 @@ struct broker_later {
     const char *doc;
     int64_t expires_s;
 };
-void broker_retry(struct broker_cmd *c, const struct broker *b, const struct broker_hold *h,
+void broker_retry(struct command *c, const struct broker *b, const struct broker_hold *h,
                   const struct broker_later *later);
 /* The same without a result document, for a message that came too early. */
-void broker_delay(struct broker_cmd *c, const struct broker *b, const struct broker_hold *h,
+void broker_delay(struct command *c, const struct broker *b, const struct broker_hold *h,
                   const struct broker_later *later);
 /* Back to the end of its list from which it is taken next. Replies 1 or 0. */
-void broker_requeue(struct broker_cmd *c, const struct broker *b, const char *tag);
+void broker_requeue(struct command *c, const struct broker *b, const char *tag);
 /*
  * A child died of it. Puts it back like requeue unless this is the BROKER_LOSSES_MAXth time:
  * then it stays held and the caller finishes it. Replies {losses, 1 if put back}; {0, 0}: gone.
  */
-void broker_lost(struct broker_cmd *c, const struct broker *b, const struct broker_hold *h);
+void broker_lost(struct command *c, const struct broker *b, const struct broker_hold *h);
 /* Ends a hold: nobody can read it. b64: the bytes. Replies 1 or 0. */
-void broker_quarantine(struct broker_cmd *c, const struct broker *b, const char *tag,
+void broker_quarantine(struct command *c, const struct broker *b, const char *tag,
                        const char *reason, const char *b64);
 
 /*
@@ -219,7 +208,7 @@ struct broker_part {
     int64_t expires_s;
     bool again; /* it was added before, and asks only what there is now */
 };
-void broker_chord_part(struct broker_cmd *c, const struct broker_part *part);
+void broker_chord_part(struct command *c, const struct broker_part *part);
 struct broker_chord {
     bool ended;                /* it is over; nothing was added */
     int64_t parts;             /* that are there; -1: the key holds something else */
@@ -232,10 +221,7 @@ struct broker_chord {
 bool broker_read_chord(const redisReply *r, struct broker_chord *out) MUST_CHECK;
 
 /* Moves what is due to its list. Replies {moved, ms until the next or -1}. */
-void broker_due(struct broker_cmd *c);
-
-/* Runs a command on a blocking connection. NULL and *e on failure; freeReplyObject. */
-redisReply *broker_run(redisContext *c, const struct broker_cmd *cmd, struct err *e) MUST_CHECK;
+void broker_due(struct command *c);
 
 /* Pushes a message as a client does. */
 bool broker_push(redisContext *c, const char *queue, int priority, const char *bytes, size_t len,

@@ -9,9 +9,9 @@
 #include "common/crash.h"
 #include "common/keys.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/mem.h"
 #include "worker/consumer_parts.h"
-#include "worker/loop.h"
 
 #define LEAVE_MS 3000 /* for the last words to Redis */
 
@@ -133,7 +133,7 @@ static void on_left(void *ctx, UNUSED uint64_t number, const redisReply *r)
 /* Gives back whatever is held still, and leaves. */
 static void leave(struct consumer *c)
 {
-    struct broker_cmd cmd;
+    struct command cmd;
 
     if (c->leaving) {
         return;
@@ -143,7 +143,7 @@ static void leave(struct consumer *c)
     loop_arm_ms(c->grace_timer, LEAVE_MS);
     broker_unregister(&cmd, &c->self);
     rdsa_script(c->redis, &cmd, on_left, c, 0);
-    broker_cmd_fini(&cmd);
+    command_fini(&cmd);
 }
 
 void consumer_maybe_leave(struct consumer *c)
@@ -198,7 +198,7 @@ static struct rdsa *connect_main(struct consumer *c)
     struct rdsa_config cf = {.base = c->cf.base,
                              .addr = c->cf.redis,
                              .role = "main",
-                             .load_scripts = true,
+                             .scripts = {{BROKER_SCRIPTS, BROKER_SCRIPT_COUNT}},
                              .on_up = consumer_on_redis_up,
                              .on_down = consumer_on_redis_down,
                              .ctx = c};

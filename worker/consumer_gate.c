@@ -2,8 +2,8 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "worker/consumer_parts.h"
-#include "worker/loop.h"
 
 /*
  * What stands between a message that is understood and its begin: it may be revoked, its task may

@@ -5,8 +5,8 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "worker/consumer_parts.h"
-#include "worker/loop.h"
 
 #define DUE_EVERY_MS 1000 /* at the latest; earlier when something is due earlier */
 #define DUE_AGAIN_MS 1500 /* when no heartbeat comes in between: that looks, too */
@@ -115,12 +115,12 @@ static void on_registered(void *ctx, UNUSED uint64_t number, const redisReply *r
 
 static void start_registration(struct consumer *c)
 {
-    struct broker_cmd cmd;
+    struct command cmd;
     char *info = info_json(c);
 
     broker_register(&cmd, &c->self, info ? info : "{}");
     rdsa_script(c->redis, &cmd, on_registered, c, 0);
-    broker_cmd_fini(&cmd);
+    command_fini(&cmd);
     free(info);
 }
 
@@ -205,7 +205,7 @@ static void send_heartbeat(struct consumer *c, bool after_reconnect)
 {
     /* What Redis knows of us is forgotten after a day. */
     bool fresh = clock_mono_ms() - c->heard_ms < HEARD_MAX_MS;
-    struct broker_cmd cmd;
+    struct command cmd;
     struct buf known;
     char *info = info_json(c);
 
@@ -220,7 +220,7 @@ static void send_heartbeat(struct consumer *c, bool after_reconnect)
         broker_heartbeat(&cmd, &c->self, &beat);
         rdsa_script(c->redis, &cmd, on_heartbeat, c, c->generation << 1 | after_reconnect);
         loop_arm_ms(c->due_timer, DUE_EVERY_MS); /* the heartbeat has looked, too */
-        broker_cmd_fini(&cmd);
+        command_fini(&cmd);
     }
     buf_fini(&known);
     free(info);
@@ -297,7 +297,7 @@ static void on_due(void *ctx, UNUSED uint64_t number, const redisReply *r)
 static void on_due_timer(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
 {
     struct consumer *c = arg;
-    struct broker_cmd cmd;
+    struct command cmd;
 
     loop_arm_ms(c->due_timer, DUE_AGAIN_MS);
     if (!c->registered || c->leaving) {
@@ -305,7 +305,7 @@ static void on_due_timer(UNUSED evutil_socket_t fd, UNUSED short what, void *arg
     }
     broker_due(&cmd);
     rdsa_script(c->redis, &cmd, on_due, c, 0);
-    broker_cmd_fini(&cmd);
+    command_fini(&cmd);
     look_where_nobody_waits(c);
 }
 

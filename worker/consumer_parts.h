@@ -2,11 +2,11 @@
 #define WORKER_CONSUMER_PARTS_H
 
 #include "common/keys.h"
+#include "common/rdsa.h"
 #include "worker/consumer.h"
 #include "worker/job.h"
 #include "worker/jobs.h"
 #include "worker/pool.h"
-#include "worker/rdsa.h"
 
 /*
  * The consumer's inside, shared by consumer.c (its life, children), consumer_take.c (messages in

@@ -4,9 +4,9 @@
 #include "common/broker_lua.h"
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/mem.h"
 #include "worker/consumer_parts.h"
-#include "worker/loop.h"
 
 /*
  * The steps of a job after its take: sent to Redis, said again after a reconnect, forgotten when
@@ -228,9 +228,9 @@ static void on_merged(void *ctx, UNUSED uint64_t number, const redisReply *r)
 static void send_merged(struct consumer *c)
 {
     struct merged *m = mem_alloc(sizeof *m);
-    const struct broker_cmd *cmds[MERGE_MAX];
+    const struct command *cmds[MERGE_MAX];
     const char *boot = TAILQ_FIRST(&c->endings)->who.boot;
-    struct broker_cmd all;
+    struct command all;
     struct job *j;
 
     m->consumer = c;
@@ -242,7 +242,7 @@ static void send_merged(struct consumer *c)
     broker_merge(&all, cmds, m->n);
     MUST(!all.failed); /* or they would wait for ever */
     rdsa_script(c->redis, &all, on_merged, m, 0);
-    broker_merge_fini(&all);
+    command_fini_borrowed(&all);
 }
 
 void consumer_on_flush(UNUSED evutil_socket_t fd, UNUSED short what, void *consumer)
@@ -296,12 +296,12 @@ void consumer_say_started(struct consumer *c, const struct job *j, int pid)
 {
     struct broker_hold h = {.tag = j->tag, .id = j->msg.id};
     char *doc = job_started_doc(j, c->cf.settings, pid);
-    struct broker_cmd cmd;
+    struct command cmd;
 
     if (doc && c->registered) {
         broker_started(&cmd, &j->who, &h, doc, c->cf.settings->result_expires_s);
         rdsa_script(c->redis, &cmd, on_started, c, 0);
-        broker_cmd_fini(&cmd);
+        command_fini(&cmd);
     }
     free(doc);
 }

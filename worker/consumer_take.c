@@ -3,8 +3,8 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "worker/consumer_parts.h"
-#include "worker/loop.h"
 
 /* How messages come in, and back out when there is nobody for them after all. */
 
@@ -130,14 +130,14 @@ static int room(struct consumer *c)
 static void take(struct consumer *c, int count)
 {
     struct broker_want want = {.first = c->last_number + 1, .count = count, .turn = c->turn++};
-    struct broker_cmd cmd;
+    struct command cmd;
 
     c->taking = want.first;
     c->taking_count = count;
     c->last_number += (uint64_t)count;
     broker_take(&cmd, &c->self, &want);
     rdsa_script(c->redis, &cmd, on_taken, c, c->taking);
-    broker_cmd_fini(&cmd);
+    command_fini(&cmd);
 }
 
 /* ---- giving back ---- */

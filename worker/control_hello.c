@@ -3,10 +3,10 @@
 
 #include "common/keys.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/pidbox.h"
 #include "common/uuid.h"
 #include "worker/control_parts.h"
-#include "worker/loop.h"
 
 /*
  * What Celery's workers do when they start: they greet all the others and learn which tasks were

@@ -6,10 +6,10 @@
 #include "common/clock.h"
 #include "common/event.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/mem.h"
 #include "worker/event_news.h"
 #include "worker/job.h"
-#include "worker/loop.h"
 
 #define PENDING_BYTES  (256 * KIB) /* published as soon as there is so much */
 #define UNANSWERED_MAX 64          /* publications that Redis has not confirmed */

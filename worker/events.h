@@ -2,8 +2,8 @@
 #define WORKER_EVENTS_H
 
 #include "common/lamport.h"
+#include "common/rdsa.h"
 #include "worker/news.h"
-#include "worker/rdsa.h"
 
 /*
  * What Celery's monitors are told: the life of this worker, always, and that of its tasks, when

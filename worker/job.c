@@ -32,7 +32,7 @@ struct job *job_new(uint64_t number, const struct broker *who, const struct brok
 
 void job_free(struct job *j)
 {
-    broker_cmd_fini(&j->cmd);
+    command_fini(&j->cmd);
     job_end_fini(&j->end);
     msg_fini(&j->msg);
     free(j->report_text);

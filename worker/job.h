@@ -63,7 +63,7 @@ struct job {
     int64_t not_before_ms; /* monotonic; of WAITING */
     bool early;            /* its eta is to come: it ends by being delayed */
     bool claimed;          /* it is the only one of its task that runs */
-    struct broker_cmd cmd; /* of ADOPTING, CLAIMING, LOSING, COUNTING, ENDING */
+    struct command cmd;    /* of ADOPTING, CLAIMING, LOSING, COUNTING, ENDING */
     /* How it ended, recorded with the ending (news below NEWS_SUCCEEDED: nothing to tell). The
      * texts belong to the job. */
     struct job_report report;

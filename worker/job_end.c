@@ -14,7 +14,7 @@
 
 void job_begin_step(struct job *j, enum job_state state)
 {
-    broker_cmd_fini(&j->cmd);
+    command_fini(&j->cmd);
     j->state = state;
 }
 

@@ -7,8 +7,8 @@
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/mem.h"
-#include "worker/loop.h"
 #include "worker/pool_parts.h"
 
 #define SHORT_US       2000  /* a task that takes less is short */

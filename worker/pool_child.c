@@ -8,7 +8,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "worker/loop.h"
+#include "common/loop.h"
 #include "worker/pool_parts.h"
 
 #define LEAVE_MS         5000 /* from the closed socket to its end */

@@ -13,7 +13,7 @@
 
 #include "common/clock.h"
 #include "common/log.h"
-#include "worker/loop.h"
+#include "common/loop.h"
 #include "worker/pool_parts.h"
 
 #define RESPAWN_MIN_MS 100

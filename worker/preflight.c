@@ -4,10 +4,10 @@
 #include <string.h>
 
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/mem.h"
 #include "common/rds_info.h"
-#include "worker/loop.h"
-#include "worker/rdsa.h"
+#include "common/rdsa.h"
 
 #define ASK_AGAIN_MS 1000
 

@@ -11,9 +11,9 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/mem.h"
 #include "worker/child_log.h"
-#include "worker/loop.h"
 
 #define TRIAL_MS     30000
 #define FD_FIRST     3

@@ -7,10 +7,10 @@
 #include "common/clock.h"
 #include "common/keys.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/mem.h"
 #include "common/msg.h"
 #include "common/result.h"
-#include "worker/loop.h"
 #include "worker/revoked.h"
 
 #define STR_(x)      #x

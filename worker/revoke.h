@@ -1,7 +1,7 @@
 #ifndef WORKER_REVOKE_H
 #define WORKER_REVOKE_H
 
-#include "worker/rdsa.h"
+#include "common/rdsa.h"
 
 /*
  * Revoking tasks: the set of revoked ids (revoked.h), kept in Redis so that it survives a restart

@@ -14,7 +14,7 @@
 
 static const struct broker WHO = {.boot = "boot"};
 
-static struct broker_cmd finish(const char *id, const char *dead, int follows)
+static struct command finish(const char *id, const char *dead, int follows)
 {
     struct follow f = {.kind = FOLLOW_PUSH, .key = "q", .bytes = "m", .len = 1, .guard = ""};
     struct broker_hold h = {.tag = "7:tag", .id = id};
@@ -24,7 +24,7 @@ static struct broker_cmd finish(const char *id, const char *dead, int follows)
                              .dead = dead,
                              .follows = &f,
                              .follow_count = follows};
-    struct broker_cmd c;
+    struct command c;
 
     broker_finish(&c, &WHO, &h, &end);
     assert_false(c.failed);
@@ -35,9 +35,9 @@ static struct broker_cmd finish(const char *id, const char *dead, int follows)
 
 static void test_plain_finishes_become_one_step(void **state)
 {
-    struct broker_cmd one = finish("a", NULL, 0), two = finish("b", NULL, 0);
-    const struct broker_cmd *const both[] = {&one, &two};
-    struct broker_cmd all;
+    struct command one = finish("a", NULL, 0), two = finish("b", NULL, 0);
+    const struct command *const both[] = {&one, &two};
+    struct command all;
 
     (void)state;
     broker_merge(&all, both, 2);
@@ -48,15 +48,15 @@ static void test_plain_finishes_become_one_step(void **state)
     assert_int_equal(all.n, one.n + 1 + 7); /* a further key, and what is said of each */
     assert_string_equal(all.args[all.n - 6], "b");
     assert_string_equal(all.args[all.n - 13], "a");
-    broker_merge_fini(&all);
-    broker_cmd_fini(&one);
-    broker_cmd_fini(&two);
+    command_fini_borrowed(&all);
+    command_fini(&one);
+    command_fini(&two);
 }
 
 static void test_one_alone_stays_as_it_is(void **state)
 {
-    struct broker_cmd one = finish("a", NULL, 0), all;
-    const struct broker_cmd *const cmds[] = {&one};
+    struct command one = finish("a", NULL, 0), all;
+    const struct command *const cmds[] = {&one};
 
     (void)state;
     broker_merge(&all, cmds, 1);
@@ -65,14 +65,14 @@ static void test_one_alone_stays_as_it_is(void **state)
     for (int i = 0; i < one.n; i++) {
         assert_ptr_equal(all.args[i], one.args[i]);
     }
-    broker_merge_fini(&all);
-    broker_cmd_fini(&one);
+    command_fini_borrowed(&all);
+    command_fini(&one);
 }
 
 static void test_what_writes_elsewhere_first_is_not_plain(void **state)
 {
-    struct broker_cmd plain = finish("a", NULL, 0), dead = finish("a", "{}", 0),
-                      follow = finish("a", NULL, 1), other;
+    struct command plain = finish("a", NULL, 0), dead = finish("a", "{}", 0),
+                   follow = finish("a", NULL, 1), other;
 
     (void)state;
     broker_requeue(&other, &WHO, "7");
@@ -80,10 +80,10 @@ static void test_what_writes_elsewhere_first_is_not_plain(void **state)
     assert_false(broker_is_plain(&dead));
     assert_false(broker_is_plain(&follow));
     assert_false(broker_is_plain(&other));
-    broker_cmd_fini(&plain);
-    broker_cmd_fini(&dead);
-    broker_cmd_fini(&follow);
-    broker_cmd_fini(&other);
+    command_fini(&plain);
+    command_fini(&dead);
+    command_fini(&follow);
+    command_fini(&other);
 }
 
 /* ---- bounds ---- */
@@ -93,7 +93,7 @@ static void test_too_much_that_follows_is_refused(void **state)
     struct follow *many = calloc(BROKER_FOLLOWS_MAX + 1, sizeof *many);
     struct broker_hold h = {.tag = "7", .id = "a"};
     struct broker_end end = {.doc = "{}", .expires_s = 60, .follows = many};
-    struct broker_cmd c;
+    struct command c;
 
     (void)state;
     assert_non_null(many);
@@ -104,19 +104,19 @@ static void test_too_much_that_follows_is_refused(void **state)
         end.follow_count = n;
         broker_finish(&c, &WHO, &h, &end);
         assert_int_equal(c.failed, n > BROKER_FOLLOWS_MAX);
-        broker_cmd_fini(&c);
+        command_fini(&c);
     }
     many[0].len = BROKER_FOLLOW_BYTES_MAX + 1; /* never looked at */
     end.follow_count = 1;
     broker_finish(&c, &WHO, &h, &end);
     assert_true(c.failed);
-    broker_cmd_fini(&c);
+    command_fini(&c);
     free(many);
 }
 
 static void test_no_memory_marks_the_command(void **state)
 {
-    struct broker_cmd c;
+    struct command c;
 
     (void)state;
     for (unsigned nth = 1; nth <= 2; nth++) { /* the two arrays */
@@ -124,7 +124,7 @@ static void test_no_memory_marks_the_command(void **state)
         broker_requeue(&c, &WHO, "7");
         mem_fail_at(0);
         assert_true(c.failed);
-        broker_cmd_fini(&c);
+        command_fini(&c);
     }
 }
 
@@ -149,14 +149,14 @@ static void test_queues_take_turns_within_a_priority(void **state)
                                            "9",
                                            "a\x06\x16"
                                            "9"};
-    struct broker_cmd c;
+    struct command c;
 
     (void)state;
     broker_take(&c, &who, &want);
     for (int i = 0; i < (int)ARRAY_LEN(EXPECTED); i++) {
         assert_string_equal(c.args[c.keys - (int)ARRAY_LEN(EXPECTED) + i], EXPECTED[i]);
     }
-    broker_cmd_fini(&c);
+    command_fini(&c);
 }
 
 /* ---- replies ---- */

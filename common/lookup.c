@@ -1,4 +1,4 @@
-#include "worker/lookup.h"
+#include "common/lookup.h"
 
 #include <pthread.h>
 #include <signal.h>

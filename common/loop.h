@@ -1,5 +1,5 @@
-#ifndef WORKER_LOOP_H
-#define WORKER_LOOP_H
+#ifndef COMMON_LOOP_H
+#define COMMON_LOOP_H
 
 #include <event2/event.h>
 

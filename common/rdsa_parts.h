@@ -1,10 +1,10 @@
-#ifndef WORKER_RDSA_PARTS_H
-#define WORKER_RDSA_PARTS_H
+#ifndef COMMON_RDSA_PARTS_H
+#define COMMON_RDSA_PARTS_H
 
 #include <hiredis/async.h>
 
-#include "worker/lookup.h"
-#include "worker/rdsa.h"
+#include "common/lookup.h"
+#include "common/rdsa.h"
 
 /* The inside of rdsa, shared by rdsa.c (being connected or not) and rdsa_talk.c (what is said). */
 

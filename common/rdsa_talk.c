@@ -5,9 +5,9 @@
 
 #include "common/clock.h"
 #include "common/crash.h"
+#include "common/loop.h"
 #include "common/mem.h"
-#include "worker/loop.h"
-#include "worker/rdsa_parts.h"
+#include "common/rdsa_parts.h"
 
 /* ---- commands ---- */
 
@@ -108,8 +108,7 @@ void rdsa_command(struct rdsa *c, int timeout_ms, rdsa_fn fn, void *ctx, uint64_
     send_op(c, op, argc, argv, NULL);
 }
 
-void rdsa_script(struct rdsa *c, const struct broker_cmd *cmd, rdsa_fn fn, void *ctx,
-                 uint64_t number)
+void rdsa_script(struct rdsa *c, const struct command *cmd, rdsa_fn fn, void *ctx, uint64_t number)
 {
     size_t n = (size_t)cmd->n + 3;
     const char **argv = mem_try_array(n, sizeof *argv);
@@ -239,6 +238,15 @@ static void load_script(struct rdsa *c, struct script *s)
     send_op(c, op, 3, (const char *[]){"SCRIPT", "LOAD", s->lua}, NULL);
 }
 
+static void load_scripts(struct rdsa *c)
+{
+    for (size_t t = 0; t < ARRAY_LEN(c->cf.scripts); t++) {
+        for (size_t i = 0; i < c->cf.scripts[t].count; i++) {
+            load_script(c, c->cf.scripts[t].list[i]);
+        }
+    }
+}
+
 static void ask_role(struct rdsa *c)
 {
     struct op *op = setup_op(c);
@@ -265,9 +273,7 @@ void rdsa_start_setup(struct rdsa *c)
         snprintf(db, sizeof db, "%d", a->db);
         setup(c, 2, (const char *[]){"SELECT", db});
     }
-    for (size_t i = 0; c->cf.load_scripts && i < BROKER_SCRIPT_COUNT; i++) {
-        load_script(c, BROKER_SCRIPTS[i]);
-    }
+    load_scripts(c);
     if (c->cf.channel_count > 0) {
         c->setup_left += c->cf.channel_count;
         subscribe(c, c->cf.channel_count, RDSA_CONNECT_MS);

@@ -1,10 +1,10 @@
-#ifndef WORKER_RDSA_H
-#define WORKER_RDSA_H
+#ifndef COMMON_RDSA_H
+#define COMMON_RDSA_H
 
 #include <event2/event.h>
 #include <hiredis/hiredis.h>
 
-#include "common/broker.h"
+#include "common/command.h"
 
 /*
  * One connection to Redis on a libevent loop that is always there or on its way back. It
@@ -12,7 +12,7 @@
  * command has a deadline: an answer that is late, or any error answer, ends the connection,
  * which then comes back after RDSA_BACKOFF_*. A caller needs to know only up and down.
  *
- * Names are looked up, and Sentinels asked, on a thread (worker/lookup.h). With Sentinels it goes
+ * Names are looked up, and Sentinels asked, on a thread (common/lookup.h). With Sentinels it goes
  * to the master only, and follows a failover: any error answer (READONLY, UNBLOCKED) ends a
  * connection, and the next one begins with asking where the master is.
  */
@@ -25,11 +25,18 @@
 
 struct rdsa;
 
+/* Scripts to be loaded on every connection; static. */
+#define RDSA_SCRIPT_TABLES_MAX 3
+struct rdsa_scripts {
+    struct script *const *list;
+    size_t count;
+};
+
 struct rdsa_config {
     struct event_base *base;
-    const struct rds_addr *addr; /* borrowed */
-    const char *role;            /* static text for logs */
-    bool load_scripts;
+    const struct rds_addr *addr;                         /* borrowed */
+    const char *role;                                    /* static text for logs */
+    struct rdsa_scripts scripts[RDSA_SCRIPT_TABLES_MAX]; /* that rdsa_script may run */
     bool quiet;              /* state changes are worth a debug line only */
     bool errors_are_answers; /* an error answer is given to the caller and ends nothing */
     /* Connects to where that one is, when that one is up, and goes with it. NULL: to addr. */
@@ -57,8 +64,7 @@ bool rdsa_is_up(const struct rdsa *c);
 typedef void (*rdsa_fn)(void *ctx, uint64_t number, const redisReply *r);
 
 /* Both call fn exactly once, later or, when the connection is not up, at once. */
-void rdsa_script(struct rdsa *c, const struct broker_cmd *cmd, rdsa_fn fn, void *ctx,
-                 uint64_t number);
+void rdsa_script(struct rdsa *c, const struct command *cmd, rdsa_fn fn, void *ctx, uint64_t number);
 void rdsa_command(struct rdsa *c, int timeout_ms, rdsa_fn fn, void *ctx, uint64_t number, int argc,
                   const char **argv);
 

@@ -1,13 +1,13 @@
-#include "worker/rdsa.h"
+#include "common/rdsa.h"
 
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/clock.h"
 #include "common/log.h"
+#include "common/loop.h"
 #include "common/mem.h"
-#include "worker/loop.h"
-#include "worker/rdsa_parts.h"
+#include "common/rdsa_parts.h"
 
 /* hiredis' adapter for libevent is a header of static functions. */
 #pragma GCC diagnostic push

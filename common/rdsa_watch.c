@@ -2,7 +2,7 @@
 #include <string.h>
 
 #include "common/mem.h"
-#include "worker/rdsa_parts.h"
+#include "common/rdsa_parts.h"
 
 /*
  * When Sentinels are told to fail over, the old master stays alive, and for some ten seconds takes

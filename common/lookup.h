@@ -1,5 +1,5 @@
-#ifndef WORKER_LOOKUP_H
-#define WORKER_LOOKUP_H
+#ifndef COMMON_LOOKUP_H
+#define COMMON_LOOKUP_H
 
 #include <event2/event.h>
 
