@@ -114,7 +114,7 @@ soak: all
 FUZZ_SECONDS ?= 60
 FUZZ_CC      ?= clang-14
 # All of it but what needs libraries that no target has.
-FUZZ_COMMON  := $(filter-out common/fetch.c common/lookup.c common/rdsa%,$(wildcard common/*.c))
+FUZZ_COMMON  := $(filter-out common/fetch.c common/lookup.c common/rdsa% common/conns.c common/probe.c,$(wildcard common/*.c))
 FUZZ_NAMES   := $(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/fuzz_*.c))
 include test/fuzz/deps.mk
 fuzz:

@@ -7,7 +7,7 @@
 #include <sys/socket.h>
 
 #include "api/cache.h"
-#include "api/conns.h"
+#include "common/conns.h"
 #include "api/image.h"
 #include "api/loader.h"
 #include "api/pgpool.h"

@@ -1,5 +1,5 @@
-#ifndef API_CONNS_H
-#define API_CONNS_H
+#ifndef COMMON_CONNS_H
+#define COMMON_CONNS_H
 
 #include <event2/bufferevent.h>
 #include <event2/event.h>

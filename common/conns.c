@@ -1,4 +1,4 @@
-#include "api/conns.h"
+#include "common/conns.h"
 
 #include <event2/buffer.h>
 #include <stdlib.h>
