@@ -100,6 +100,9 @@ enum payload_kind detail_read_stats(const struct detail *d, double out[STAT_COUN
     struct payload_stats stats;
     enum payload_kind kind;
 
+    if (d->mode == DETAIL_PROFILE) {
+        return PAYLOAD_PROFILE; /* also where the text was reduced to the eight */
+    }
     if (d->kind == DETAIL_PACKED) {
         for (int s = 0; s < STAT_COUNT; s++) {
             out[s] = d->packed.value[s];

@@ -63,7 +63,7 @@ enum { DETAIL_COL_ID, DETAIL_COL_SERVER, DETAIL_COL_NAME, DETAIL_COLUMN_COUNT = 
 /* The row of a result. False: it holds what it cannot hold, or memory is out. detail_fini() it. */
 bool detail_read(const PGresult *r, int row, struct detail *out) MUST_CHECK;
 void detail_fini(struct detail *d);
-/* The stats as the batch reads them; PAYLOAD_EMPTY without any. */
+/* The stats as the batch reads them; PAYLOAD_EMPTY without any, also when they are too long. */
 enum payload_kind detail_read_stats(const struct detail *d, double out[STAT_COUNT],
                                     struct payload_fault *fault);
 /* The payload as JSON, null without one. */

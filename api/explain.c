@@ -39,6 +39,20 @@ static void add_terms(struct buf *b, const double stats[STAT_COUNT], const int64
     buf_addch(b, ']');
 }
 
+static const char *why_not_scored(enum payload_kind kind, const struct payload_fault *fault)
+{
+    switch (kind) {
+    case PAYLOAD_BAD:
+        return fault->reason;
+    case PAYLOAD_PROFILE:
+        return "the stats are a profile, which is not scored";
+    case PAYLOAD_EMPTY:
+    case PAYLOAD_STATS:
+        break;
+    }
+    return "there are no stats";
+}
+
 /* What the stats of now come to; of none or faulty ones why there are no terms. */
 static void add_sum(struct buf *b, const struct image_stats *server, const struct person *p)
 {
@@ -48,7 +62,7 @@ static void add_sum(struct buf *b, const struct image_stats *server, const struc
     enum payload_kind kind = detail_read_stats(&p->detail, stats, &fault);
 
     if (kind != PAYLOAD_STATS) {
-        const char *why = kind == PAYLOAD_BAD ? fault.reason : "there are no stats";
+        const char *why = why_not_scored(kind, &fault);
 
         buf_addstr(b, ",\"points\":null,\"stats_score\":null,\"stats_newer\":true,\"terms\":[],"
                       "\"fault\":");

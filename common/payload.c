@@ -6,17 +6,31 @@
 #include "common/number.h"
 #include "common/text.h"
 
-#define KEY_MAX      16
-#define STAT_UNKNOWN (-1)
+#define KEY_MAX     16
+#define KEY_UNKNOWN (-1)
+#define KEY_MODE    STAT_COUNT /* the others are stats */
 
-/* The eight keys differ in length, so the length finds the only candidate. */
-static const int8_t STAT_OF_LENGTH[KEY_MAX + 1] = {
-    [0] = STAT_UNKNOWN,       [1] = STAT_UNKNOWN,          [2] = STAT_HP,
-    [3] = STAT_UNKNOWN,       [4] = STAT_UNKNOWN,          [5] = STAT_UNKNOWN,
-    [6] = STAT_ATTACK,        [7] = STAT_DEFENSE,          [8] = STAT_UNKNOWN,
-    [9] = STAT_CRIT_RATE,     [10] = STAT_DAMAGE_AMP,      [11] = STAT_CRIT_DAMAGE,
-    [12] = STAT_ATTACK_SPEED, [13] = STAT_UNKNOWN,         [14] = STAT_UNKNOWN,
-    [15] = STAT_UNKNOWN,      [16] = STAT_DAMAGE_REDUCTION};
+/* The known keys differ in length, so the length finds the only candidate. */
+static const int8_t KEY_OF_LENGTH[KEY_MAX + 1] = {[0] = KEY_UNKNOWN,
+                                                  [1] = KEY_UNKNOWN,
+                                                  [2] = STAT_HP,
+                                                  [3] = KEY_UNKNOWN,
+                                                  [4] = KEY_MODE,
+                                                  [5] = KEY_UNKNOWN,
+                                                  [6] = STAT_ATTACK,
+                                                  [7] = STAT_DEFENSE,
+                                                  [8] = KEY_UNKNOWN,
+                                                  [9] = STAT_CRIT_RATE,
+                                                  [10] = STAT_DAMAGE_AMP,
+                                                  [11] = STAT_CRIT_DAMAGE,
+                                                  [12] = STAT_ATTACK_SPEED,
+                                                  [13] = KEY_UNKNOWN,
+                                                  [14] = KEY_UNKNOWN,
+                                                  [15] = KEY_UNKNOWN,
+                                                  [16] = STAT_DAMAGE_REDUCTION};
+
+static const char MODE[] = "mode";
+static const char PROFILE[] = "profile";
 
 enum value_kind {
     VALUE_INVALID, /* not JSON */
@@ -52,6 +66,7 @@ struct reading {
     struct payload_stats *stats;
     unsigned bad; /* bit 1 << stat */
     struct bad_stat why[STAT_COUNT];
+    bool is_profile;
 };
 
 static void skip_space(struct cursor *c)
@@ -258,30 +273,41 @@ static enum value_kind skip_value(struct cursor *c)
     return skip_scalar(c);
 }
 
-static int stat_of_key(const char *key, size_t len)
+static int known_key(const char *key, size_t len)
 {
-    int stat = len <= KEY_MAX ? STAT_OF_LENGTH[len] : STAT_UNKNOWN;
+    int found = len <= KEY_MAX ? KEY_OF_LENGTH[len] : KEY_UNKNOWN;
+    const char *name = found == KEY_MODE ? MODE : found >= 0 ? STAT_NAMES[found] : "";
 
-    return stat >= 0 && memcmp(key, STAT_NAMES[stat], len) == 0 ? stat : STAT_UNKNOWN;
+    return found >= 0 && memcmp(key, name, len) == 0 ? found : KEY_UNKNOWN;
 }
 
-/* A key written with escapes. All eight are ASCII, so other characters only need to differ. */
-static int stat_of_escaped_key(const char *key, const char *end)
+/*
+ * What stands between the quotes of a string, if it is as short as a known key; returns its length.
+ * All that matters is ASCII, so other characters only need to differ.
+ */
+static size_t take_short(const char *text, const char *end, char plain[KEY_MAX + 1])
 {
-    struct cursor c = {key, end};
-    char plain[KEY_MAX + 1];
+    struct cursor c = {text, end};
     size_t len = 0;
 
-    while (c.p < c.end && len < sizeof plain) {
+    while (c.p < c.end && len < KEY_MAX + 1) {
         int ch = *c.p == '\\' ? take_escape(&c) : (unsigned char)*c.p++;
 
         plain[len++] = (char)(ch > 0 && ch < 0x80 ? ch : 0x7f);
     }
-    return stat_of_key(plain, len);
+    return len;
 }
 
-/* "key": and whose stat it is; STAT_UNKNOWN for other keys. False: malformed. */
-static bool read_key(struct cursor *c, int *stat)
+/* A key written with escapes. */
+static int known_escaped_key(const char *key, const char *end)
+{
+    char plain[KEY_MAX + 1];
+
+    return known_key(plain, take_short(key, end, plain));
+}
+
+/* "key": and which it is; KEY_UNKNOWN for others. False: malformed. */
+static bool read_key(struct cursor *c, int *key)
 {
     const char *start;
     const char *end;
@@ -295,8 +321,8 @@ static bool read_key(struct cursor *c, int *stat)
         return false;
     }
     end = c->p - 1;
-    *stat = memchr(start, '\\', (size_t)(end - start)) ? stat_of_escaped_key(start, end)
-                                                       : stat_of_key(start, (size_t)(end - start));
+    *key = memchr(start, '\\', (size_t)(end - start)) ? known_escaped_key(start, end)
+                                                      : known_key(start, (size_t)(end - start));
     return take(c, ':');
 }
 
@@ -353,16 +379,39 @@ static bool read_stat(struct reading *r, int stat)
     return why.kind != VALUE_INVALID;
 }
 
+static bool read_mode(struct reading *r)
+{
+    char plain[KEY_MAX + 1];
+    const char *start;
+    enum value_kind kind;
+
+    skip_space(&r->c);
+    start = r->c.p;
+    kind = skip_value(&r->c);
+    r->is_profile = kind == VALUE_STRING &&
+                    take_short(start + 1, r->c.p - 1, plain) == sizeof PROFILE - 1 &&
+                    memcmp(plain, PROFILE, sizeof PROFILE - 1) == 0;
+    return kind != VALUE_INVALID;
+}
+
+static bool read_member(struct reading *r)
+{
+    int key;
+
+    if (!read_key(&r->c, &key)) {
+        return false;
+    }
+    if (key == KEY_MODE) {
+        return read_mode(r);
+    }
+    return key == KEY_UNKNOWN ? skip_value(&r->c) != VALUE_INVALID : read_stat(r, key);
+}
+
 /* After the opening brace of an object that is not empty. */
 static bool read_members(struct reading *r)
 {
     do {
-        int stat;
-
-        if (!read_key(&r->c, &stat)) {
-            return false;
-        }
-        if (stat == STAT_UNKNOWN ? skip_value(&r->c) == VALUE_INVALID : !read_stat(r, stat)) {
+        if (!read_member(r)) {
             return false;
         }
     } while (take(&r->c, ','));
@@ -430,6 +479,7 @@ enum payload_kind payload_parse(const char *text, size_t len, struct payload_sta
     r.c = (struct cursor){text, text + len};
     r.stats = stats;
     r.bad = 0;
+    r.is_profile = false;
     memset(stats, 0, sizeof *stats);
     if (!take(&r.c, '{')) {
         kind = skip_value(&r.c);
@@ -440,6 +490,9 @@ enum payload_kind payload_parse(const char *text, size_t len, struct payload_sta
     }
     if (!read_members(&r) || !at_end(&r.c)) {
         return fault_of_payload(fault, VALUE_INVALID);
+    }
+    if (r.is_profile) {
+        return PAYLOAD_PROFILE;
     }
     return r.bad ? fault_of_stat(&r, fault) : PAYLOAD_STATS;
 }

@@ -8,6 +8,9 @@
  * Reads the eight stats out of one stats_payload, in a single pass, without allocating. Any bytes
  * may come in; text need not end with NUL.
  *
+ * A payload whose "mode" is "profile" is on another scale and is no stats at all, whatever else is
+ * in it.
+ *
  * Which numbers are negative, above 1e12 or whole is decided on the decimal digits, exactly; the
  * value is then the nearest double. Of a key that comes twice the last one counts, as in jsonb.
  */
@@ -15,9 +18,10 @@
 #define PAYLOAD_DEPTH_MAX 1024
 
 enum payload_kind {
-    PAYLOAD_EMPTY, /* {}: no stats yet */
-    PAYLOAD_STATS, /* *stats is filled in; a missing key is 0 */
-    PAYLOAD_BAD    /* *fault is filled in */
+    PAYLOAD_EMPTY,   /* {}: no stats yet */
+    PAYLOAD_PROFILE, /* seen, not read in full: never scored */
+    PAYLOAD_STATS,   /* *stats is filled in; a missing key is 0 */
+    PAYLOAD_BAD      /* *fault is filled in */
 };
 
 struct payload_stats {

@@ -4,8 +4,9 @@
 
 /*
  * A payload is passed on in full unless it is large or prints as much more than it is: a number of
- * ten bytes may have 131,000 digits. Of the others stats_for_scoring() leaves the eight keys; that
- * takes as long as reading 10 KB, so it is not done to those of a few kilobytes.
+ * ten bytes may have 131,000 digits. Of the others stats_for_scoring() leaves the eight keys (and
+ * so not the mode, which is looked at before); that takes as long as reading 10 KB, so it is not
+ * done to those of a few kilobytes.
  *
  * The column's storage compresses nothing, but a value copied from another table comes as it was
  * there, and then pg_column_size() says nothing of what it holds. `#> '{}'` is the same value,
@@ -15,7 +16,8 @@ const char BATCH_ROW_COLUMNS[] =
     "id, server, name, class, level, power, CASE WHEN pg_column_compression(stats_payload) IS NULL"
     " AND (pg_column_size(stats_payload) <= 1024"
     " OR (pg_column_size(stats_payload) <= 8192 AND octet_length(stats_payload::text) <= 65536))"
-    " THEN stats_payload ELSE stats_for_scoring(stats_payload #> '{}') END";
+    " THEN stats_payload WHEN stats_payload -> 'mode' = '\"profile\"' THEN '{}'"
+    " ELSE stats_for_scoring(stats_payload #> '{}') END";
 
 enum { F_ID, F_SERVER, F_NAME, F_CLASS, F_LEVEL, F_POWER, F_STATS };
 
@@ -77,6 +79,7 @@ bool batch_take_row(void *batch, const struct pgcopy_field *fields, struct err *
     switch (
         payload_parse(fields[F_STATS].data + 1, (size_t)fields[F_STATS].len - 1, &stats, &fault)) {
     case PAYLOAD_EMPTY:
+    case PAYLOAD_PROFILE:
         return true;
     case PAYLOAD_STATS:
         return population_add_scored(&b->people, &row, &stats, e);

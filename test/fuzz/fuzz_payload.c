@@ -17,6 +17,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 
     switch (payload_parse((const char *)data, size, &stats, &fault)) {
     case PAYLOAD_EMPTY:
+    case PAYLOAD_PROFILE:
         break;
     case PAYLOAD_STATS:
         for (int s = 0; s < STAT_COUNT; s++) {

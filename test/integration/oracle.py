@@ -99,6 +99,11 @@ def fault(payload):
     return None
 
 
+def is_profile(payload):
+    """Seen at the source, not read in full: on another scale, never scored."""
+    return isinstance(payload, dict) and payload.get("mode") == "profile"
+
+
 def average(values):
     """values in ascending order of the ids."""
     if all(Fraction(v).denominator == 1 for v in values):
@@ -199,7 +204,7 @@ def run(characters, previous=None, scored_at=None, failed_servers=()):
     readable, failed, kept = [], [], []
     for c in with_payload:
         payload = parse(c.payload)
-        if payload == {}:
+        if payload == {} or is_profile(payload):
             continue
         stat = fault(payload)
         if stat is None:

@@ -72,13 +72,30 @@ def test_stats_that_changed_since_are_told(lab, pg):
     doc = lab.json(explain_path("Siel", "E4"))
     values = {s: 0 for s in oracle.STATS} | {"attack": 1}
     assert doc["stats_score"] == oracle.power_score(values, lab.averages["Siel"]) != doc["power_score"]
-    for payload in ("NULL", "'{}'", "'{\"hp\": -1}'", "'[]'"):
+    profile = json.dumps({s: 7 for s in oracle.STATS} | {"mode": "profile"})
+    for payload in ("NULL", "'{}'", "'{\"hp\": -1}'", "'[]'", f"'{profile}'"):
         pg.script(f"UPDATE characters SET stats_payload = {payload} WHERE name = 'E4'")
         harness.wait_for(lambda: lab.json(explain_path("Siel", "E4"))["fault"], 10, payload)
         doc = lab.json(explain_path("Siel", "E4"))
         assert doc["terms"] == [] and doc["points"] is None and doc["stats_newer"] is True
         pg.script("UPDATE characters SET stats_payload = '{\"hp\": 1}' WHERE name = 'E4'")
         harness.wait_for(lambda: not lab.json(explain_path("Siel", "E4"))["fault"], 10, "stats again")
+
+
+@pytest.mark.parametrize("pad", [{}, {"pad": "x" * 9000}], ids=["small", "large"])
+def test_a_profile_is_shown_and_never_scored(lab, pg, pad):
+    profile = {s: 7 for s in oracle.STATS} | {"mode": "profile"} | pad
+    conn = pg.connect()
+    with conn.cursor() as cur:
+        cur.execute("UPDATE characters SET stats_payload = %s WHERE name = 'E4'", (json.dumps(profile),))
+    conn.close()
+    batch_lab.batch(pg)
+    harness.wait_for(lambda: lab.get(explain_path("Siel", "E4")).status == 404, 10, "the ranking")
+    doc = lab.json(character_path("Siel", "E4"))
+    assert doc["mode"] == "profile" and doc["stats_payload"]["attack"] == 7
+    assert [doc[k] for k in ("power_score", "power_rank", "percentile", "last_scored_at", "ranks")] == [None] * 5
+    both = lab.json("/api/compare?a=Siel:E4&b=Siel:E6")["characters"]
+    assert both[0]["stats"] is None and both[1]["stats"] is not None
 
 
 def test_who_is_not_on_the_board_is_not_explained(lab, pg):

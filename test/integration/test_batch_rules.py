@@ -40,6 +40,17 @@ ODD = [
     '{"공격력": -1, "attack": 7, "a\\"ttack\\\\": 1, "tab\\t": "\\n\\u001f"}',
 ]
 
+# Seen, not read in full: neither scored nor failed. And what only looks like that.
+PROFILES = [
+    '{"mode": "profile"}', json.dumps({"mode": "profile", **GOOD}),
+    '{"mode": "profile", "attack": "x", "hp": -1}', '{"hp": 1, "\\u006dode": "pr\\u006ffile"}',
+]
+SHEETS = [
+    json.dumps({"mode": "sheet", **GOOD}), '{"hp": 9, "mode": "Profile"}', '{"hp": 9, "mode": null}',
+    '{"hp": 9, "mode": ["profile"]}', '{"hp": 9, "mode": {"mode": "profile"}}',
+    '{"hp": 9, "x": {"mode": "profile"}}', '{"hp": 9, "mode": "profile "}',
+]
+
 SERVERS = ["Siel", "Israphel", "바이젤", 'Quo"te\\', "O'Neill, %s"]
 CLASSES = ["Warrior", "Ranger", "", "검성", 'Cla"ss']
 
@@ -114,6 +125,43 @@ def test_reasons_say_what_was_found(pg, size):
              "-5 is negative", "10000000000000 is above 1e12", "payload is an array"]
     for reason, kind in zip(reasons, kinds, strict=True):
         assert kind in reason
+
+
+def test_profiles_are_never_scored(pg):
+    """Not processed, not failed, on no board, in no average."""
+    add(pg, rows_with(PROFILES + SHEETS + [GOOD] * 5))
+    add(pg, rows_with(PROFILES, "Zikel"))
+    result = batch(pg)
+    assert (result["processed"], result["failed"], result["servers"]) == (len(SHEETS) + 5, 0, 1)
+    assert len(check(pg, result).entries) == len(SHEETS) + 5
+
+
+@pytest.mark.parametrize("pad", [1500, 9000, 200_000])
+def test_large_profiles_are_never_scored(pg, pad):
+    """Of a large payload only the stats are read: what it is was looked at before."""
+    pad = {"pad": "x" * pad}
+    add(pg, rows_with([{**GOOD, "mode": "profile", **pad}, {"mode": "profile", "hp": "x", **pad},
+                       {**GOOD, "mode": "sheet", **pad}, {**GOOD, "mode": ["profile"], **pad},
+                       ["mode", "profile", pad], GOOD]))
+    board = check(pg, batch(pg))
+    assert (board.processed, [stat for _, stat in board.failed]) == (3, [""])
+
+
+def test_who_becomes_a_profile_leaves_the_board(pg):
+    """It has not failed, so it keeps no earlier score."""
+    one, other = add(pg, rows_with([GOOD, GOOD]))
+    board = check(pg, batch(pg))
+    pg.query("UPDATE characters SET stats_payload = stats_payload || %s WHERE id = %s",
+             (json.dumps({"mode": "profile"}), one))
+    board = check(pg, batch(pg), board)
+    assert [e.id for e in board.entries] == [other]
+
+
+def test_only_profiles_publish_an_empty_board(pg):
+    add(pg, rows_with(PROFILES))
+    result = batch(pg)
+    assert (result["processed"], result["failed"], result["servers"]) == (0, 0, 0)
+    assert check(pg, result).entries == []
 
 
 def test_odd_but_fine_payloads(pg):
@@ -238,6 +286,8 @@ def random_payload(rng, style):
         return rng.choice(ODD)
     if dice < 0.15:
         return rng.choice([None, "{}"])
+    if dice < 0.20:
+        return rng.choice(PROFILES + SHEETS)
     keys = rng.sample(oracle.STATS, rng.choice([8, 8, 8, 7, 1]))
     if style == "few":
         return {k: rng.randrange(3) for k in keys}
@@ -289,8 +339,11 @@ NUMBERS = st.one_of(
     st.decimals(0, 10**12, places=3).map(str),
     st.decimals(0, 1, places=25).map(lambda d: format(d, "f")),
 )
-PAYLOADS = st.dictionaries(st.sampled_from(oracle.STATS), NUMBERS, min_size=1).map(
-    lambda d: "{" + ", ".join(f'"{k}": {v}' for k, v in d.items()) + "}")
+MODES = st.sampled_from(['"sheet"'] * 3 + ['"profile"'] * 2 + ["null", "7", '["profile"]'])
+PAYLOADS = st.builds(
+    lambda stats, mode: "{" + ", ".join(f'"{k}": {v}' for k, v in {**stats, **mode}.items()) + "}",
+    st.dictionaries(st.sampled_from(oracle.STATS), NUMBERS, min_size=1),
+    st.dictionaries(st.just("mode"), MODES))
 POPULATIONS = st.lists(st.tuples(st.sampled_from("AB"), st.integers(0, 2),
                                  st.one_of(st.none(), st.integers(0, 2)), PAYLOADS),
                        min_size=1, max_size=25)

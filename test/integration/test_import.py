@@ -81,6 +81,14 @@ def test_ndjson(pg):
     assert pg.value("SELECT max(id) FROM characters") < 77
 
 
+def test_a_profile_is_stored_as_it_is(pg):
+    """On another scale: kept to be shown, never scored (test_batch_rules.py)."""
+    payload = {"mode": "profile", "attack": 434, "hp": 165}
+    row = {"server": "시엘", "name": "달그림자", "class": "살성", "level": 45, "stats_payload": payload}
+    assert load(pg, json.dumps(row))[0] == 0
+    assert pg.value("SELECT stats_payload FROM characters") == payload
+
+
 def test_bad_csv_lines_are_reported_and_left_out(pg):
     bad = {
         3: ('S,B,c,abc,1,{}', 'level: "abc" is not a whole number'),

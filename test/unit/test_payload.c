@@ -57,6 +57,45 @@ static void test_empty_and_missing(void **state)
     }
 }
 
+static void test_a_profile_is_no_stats(void **state)
+{
+    static const char *const PROFILES[] = {
+        "{\"mode\": \"profile\"}",
+        "{\"hp\": 13474, \"mode\": \"profile\", \"attack\": 409}",
+        "{\"hp\": \"x\", \"mode\":\"profile\", \"attack\": -1}",
+        "{\"mode\" : \"sheet\", \"m\\u006fde\": \"p\\u0072ofile\" }",
+    };
+    static const char *const SHEETS[] = {
+        "{\"hp\": 1, \"mode\": \"sheet\"}",
+        "{\"hp\": 1, \"mode\": \"Profile\"}",
+        "{\"hp\": 1, \"mode\": \"profil\"}",
+        "{\"hp\": 1, \"mode\": \"profile \"}",
+        "{\"hp\": 1, \"mode\": \"pr\u00f3file\"}",
+        "{\"hp\": 1, \"mode\": \"profileprofileprofile\"}",
+        "{\"hp\": 1, \"mode\": [\"profile\"]}",
+        "{\"hp\": 1, \"mode\": null}",
+        "{\"hp\": 1, \"modes\": \"profile\", \"Mode\": \"profile\", \"note\": \"profile\"}",
+        "{\"hp\": 1, \"mode\": \"profile\", \"mode\": \"sheet\"}",
+        "{\"hp\": 1, \"x\": {\"mode\": \"profile\"}}",
+    };
+    static const char *const BROKEN[] = {"{\"mode\":", "{\"mode\": \"profile",
+                                         "{\"mode\": profile}", "{\"mode\": \"profile\"",
+                                         "{\"mode\" \"profile\"}"};
+
+    (void)state;
+    for (size_t i = 0; i < sizeof PROFILES / sizeof *PROFILES; i++) {
+        assert_int_equal(parse(PROFILES[i]), PAYLOAD_PROFILE);
+    }
+    for (size_t i = 0; i < sizeof SHEETS / sizeof *SHEETS; i++) {
+        assert_int_equal(parse(SHEETS[i]), PAYLOAD_STATS);
+        assert_true(stats.value[STAT_HP] == 1.0);
+    }
+    for (size_t i = 0; i < sizeof BROKEN / sizeof *BROKEN; i++) {
+        assert_int_equal(parse(BROKEN[i]), PAYLOAD_BAD);
+        assert_string_equal(fault.reason, "payload is not JSON");
+    }
+}
+
 static void test_fractions_are_flagged(void **state)
 {
     (void)state;
@@ -300,6 +339,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_eight_stats),
         cmocka_unit_test(test_empty_and_missing),
+        cmocka_unit_test(test_a_profile_is_no_stats),
         cmocka_unit_test(test_fractions_are_flagged),
         cmocka_unit_test(test_faults),
         cmocka_unit_test(test_limits_are_inside),
