@@ -27,6 +27,7 @@ RUN apt-get update \
  && apt-get install -y --no-install-recommends \
       libbz2-1.0 \
       libcjson1 \
+      libcurl4 \
       libevent-core-2.1-7 \
       libevent-extra-2.1-7 \
       libhiredis0.14 \

@@ -53,7 +53,7 @@ $(OUT)/libcommon.a: $(COMMON)
 $(OUT)/bin/aion2-worker: $(call obj,worker/*.c) $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
-	@$(link) -o $@ $^ -levent_core $(LIBS)
+	@$(link) -o $@ $^ -levent_core -lcurl $(LIBS)
 $(OUT)/bin/aion2-beat: $(call obj,scheduler/*.c) $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
@@ -61,7 +61,7 @@ $(OUT)/bin/aion2-beat: $(call obj,scheduler/*.c) $(OUT)/libcommon.a
 $(OUT)/bin/aion2-api: $(call obj,api/*.c) $(OUT)/gen/assets.o $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
-	@$(link) -o $@ $^ -levent_core -levent_extra $(LIBS)
+	@$(link) -o $@ $^ -levent_core -levent_extra -lcurl $(LIBS)
 $(OUT)/bin/aion2ctl: $(call obj,ctl/*.c) $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
@@ -93,7 +93,7 @@ include test/unit/deps.mk
 $(UNIT_BINS): $(OUT)/test/%: $(OUT)/test/unit/%.o $$(addprefix $(OUT)/,$$(TEST_DEPS_$$(subst test_,,$$(@F)))) $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
-	@$(link) -o $@ $^ -lcmocka -levent_core -levent_extra $(LIBS)
+	@$(link) -o $@ $^ -lcmocka -levent_core -levent_extra -lcurl $(LIBS)
 # An allocation that is refused must come back as NULL under ASan too.
 unit: export ASAN_OPTIONS = allocator_may_return_null=1
 unit: $(UNIT_BINS)
@@ -113,8 +113,7 @@ soak: all
 # Fuzz targets: test/fuzz/fuzz_X.c with LLVMFuzzerTestOneInput; FUZZ_DEPS_X in test/fuzz/deps.mk.
 FUZZ_SECONDS ?= 60
 FUZZ_CC      ?= clang-14
-# All of it but what needs libraries that no target has.
-FUZZ_COMMON  := $(filter-out common/fetch.c common/lookup.c common/rdsa% common/conns.c common/probe.c,$(wildcard common/*.c))
+FUZZ_COMMON  := $(wildcard common/*.c)
 FUZZ_NAMES   := $(patsubst test/fuzz/%.c,%,$(wildcard test/fuzz/fuzz_*.c))
 include test/fuzz/deps.mk
 fuzz:
@@ -125,7 +124,7 @@ fuzz:
 build/fuzz/%: test/fuzz/%.c FORCE
 	@mkdir -p build/fuzz
 	$(FUZZ_CC) $(CPPFLAGS) -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-	  -ffp-contract=off -o $@ $< $(FUZZ_DEPS_$(patsubst fuzz_%,%,$*)) $(FUZZ_COMMON) $(OUT)/gen/migrations.c $(LIBS)
+	  -ffp-contract=off -o $@ $< $(FUZZ_DEPS_$(patsubst fuzz_%,%,$*)) $(FUZZ_COMMON) $(OUT)/gen/migrations.c -levent_core -levent_extra -lcurl $(LIBS)
 
 SOURCES := $(wildcard common/*.[ch] worker/*.[ch] scheduler/*.[ch] api/*.[ch] ctl/*.[ch] \
              test/unit/*.[ch] test/fuzz/*.[ch])

@@ -31,6 +31,8 @@
 #define KEY_CHORD_PREFIX "aion2:chord:"
 /* A message whose work is done although a Python client has put it back: dropped when taken. */
 #define KEY_RESTORED_PREFIX "aion2:restored:"
+/* The pace at which the source of characters is asked, and how it took it (source_gate.h). */
+#define KEY_SOURCE "aion2:source"
 
 /* kombu's record of what is held. */
 #define KEY_UNACKED       "unacked"

@@ -1,33 +1,12 @@
 #include "ctl/population_model.h"
 
+#include "common/stat_model.h"
+
 #define LEVEL_CAP      45
 #define AT_CAP_PERCENT 88
 #define LEVEL_TAIL     40 /* the others are 45 - 0 .. 40 */
 #define SERVER_TRIES   8
 #define GOLDEN         UINT64_C(0x9e3779b97f4a7c15)
-
-/* A distribution as its quantiles; straight lines between them. */
-#define QUANTILES 7
-static const double QUANTILE_AT[QUANTILES] = {0, .05, .25, .5, .75, .95, 1};
-
-/*
- * Quartiles and 5 % / 95 % points of real level 45 characters, a little room beyond the ends.
- * gear: correlation with the item level.
- */
-static const double ITEM_LEVEL[QUANTILES] = {1480, 2420, 2948, 3092, 3149, 3197, 3462};
-static const struct {
-    double gear;
-    double quantiles[QUANTILES];
-} STATS[STAT_COUNT] = {
-    [STAT_ATTACK] = {.70, {876, 1579, 2486, 3434, 4387, 4544, 4959}},
-    [STAT_DAMAGE_AMP] = {.60, {133, 195, 296, 345, 527, 622, 687}},
-    [STAT_CRIT_RATE] = {.68, {439, 708, 830, 935, 1010, 1145, 1257}},
-    [STAT_CRIT_DAMAGE] = {.41, {85, 100, 100, 184, 221, 237, 301}},
-    [STAT_ATTACK_SPEED] = {.65, {187, 253, 378, 583, 619, 637, 726}},
-    [STAT_DEFENSE] = {.90, {4257, 8354, 11022, 11556, 11862, 12963, 14603}},
-    [STAT_DAMAGE_REDUCTION] = {.42, {128, 176, 220, 241, 300, 349, 446}},
-    [STAT_HP] = {.80, {2933, 8709, 11100, 11538, 12708, 13569, 15259}},
-};
 
 /* Shares in percent, and how far a class is from the others, in standard deviations. */
 static const struct {
@@ -105,16 +84,6 @@ static double phi(double z)
     return z < 0 ? 1.0 - p : p;
 }
 
-static double quantile(const double *q, double p)
-{
-    size_t i = 0;
-
-    while (i < QUANTILES - 2 && p > QUANTILE_AT[i + 1]) {
-        i++;
-    }
-    return q[i] + (p - QUANTILE_AT[i]) / (QUANTILE_AT[i + 1] - QUANTILE_AT[i]) * (q[i + 1] - q[i]);
-}
-
 static size_t pick_class(uint64_t *dice)
 {
     uint64_t r = roll_below(dice, 100);
@@ -178,20 +147,11 @@ static void fill_stats(const struct population *p, struct member *m, size_t clas
                        double gear, double level_factor)
 {
     for (int s = 0; s < STAT_COUNT; s++) {
-        double z = STATS[s].gear * gear + CLASSES[class_index].offset[s] +
+        double z = stat_model_gear(s) * gear + CLASSES[class_index].offset[s] +
                    p->chance[s] * roll_normal(&m->dice);
 
-        m->stats[s] = (int)(level_factor * quantile(STATS[s].quantiles, phi(z)) + 0.5);
+        m->stats[s] = (int)(level_factor * stat_model_stat(s, phi(z)) + 0.5);
     }
-}
-
-/* Known pairs of item level and combat power at level 45 lie near this line. */
-static int64_t power_of(int item_level, double level_factor, double chance)
-{
-    double il = item_level;
-    double base = 3660.0 + 16340.0 * level_factor * level_factor;
-
-    return (int64_t)((base + 0.0277 * il * il) * (1.0 + 0.04 * chance));
 }
 
 void population_init(struct population *p, uint64_t seed, uint64_t count, uint64_t servers)
@@ -200,7 +160,7 @@ void population_init(struct population *p, uint64_t seed, uint64_t count, uint64
     p->servers = servers;
     name_maker_init(&p->names, seed, count);
     for (int s = 0; s < STAT_COUNT; s++) {
-        double rest = 1.0 - STATS[s].gear * STATS[s].gear - class_variance(s);
+        double rest = 1.0 - stat_model_gear(s) * stat_model_gear(s) - class_variance(s);
 
         p->chance[s] = root(rest > 0 ? rest : 0);
     }
@@ -219,7 +179,7 @@ void population_member(const struct population *p, uint64_t i, struct member *m)
     m->class_name = CLASSES[class_index].name;
     m->level = pick_level(&m->dice);
     level_factor = (double)(m->level * m->level) / (LEVEL_CAP * LEVEL_CAP);
-    m->item_level = (int)(level_factor * quantile(ITEM_LEVEL, phi(gear)) + 0.5);
+    m->item_level = (int)(level_factor * stat_model_item_level(phi(gear)) + 0.5);
     fill_stats(p, m, class_index, gear, level_factor);
-    m->power = power_of(m->item_level, level_factor, roll_normal(&m->dice));
+    m->power = stat_model_power(m->item_level, level_factor, roll_normal(&m->dice));
 }
