@@ -4,8 +4,8 @@
 #include <event2/event.h>
 
 #include "common/conf.h"
-#include "common/plaync.h"
 #include "common/rdsa.h"
+#include "common/source_person.h"
 
 /*
  * Where characters come from, asked on a libevent loop: nothing blocks. Two adapters: "dummy" makes
@@ -71,22 +71,6 @@ enum source_outcome {
 #define SOURCE_OUTCOME_COUNT (SOURCE_UNAVAILABLE + 1)
 /* "found", "not_found", ... */
 const char *source_outcome_name(enum source_outcome outcome);
-
-#define SOURCE_SERVER_SIZE 257 /* 64 code points of 4 bytes */
-
-struct source_person {
-    char server[SOURCE_SERVER_SIZE]; /* canonical */
-    char name[PLAYNC_NAME_SIZE];     /* as the source writes it */
-    char class_name[65];             /* English; "": unknown */
-    int level;
-    int64_t power;                 /* -1: unknown */
-    int64_t item_level;            /* -1: unknown */
-    char legion[PLAYNC_NAME_SIZE]; /* "": none */
-    char source_id[PLAYNC_ID_SIZE];
-    const char *mode;    /* "sheet": may be ranked; "profile": another scale, only shown */
-    char *stats_payload; /* JSON: the eight stats and the mode */
-    char *raw_payload;   /* JSON: what they were made of */
-};
 
 /* Everything in it is gone after the callback. */
 struct source_reply {

@@ -69,11 +69,11 @@ static void make_up(const struct source_job *j, struct source_person *p)
     int64_t stats[STAT_COUNT];
     double gear = roll_unit(&dice), grown;
 
-    *p = (struct source_person){.mode = "sheet"};
+    *p = (struct source_person){.mode = SOURCE_MODE_SHEET};
     memcpy(p->server, j->server, sizeof p->server);
     memcpy(p->name, j->name, sizeof p->name);
     snprintf(p->source_id, sizeof p->source_id, "dummy-%016" PRIx64, dice);
-    text_copy(p->class_name, sizeof p->class_name, CLASSES[roll(&dice) % ARRAY_LEN(CLASSES)]);
+    text_copy(p->cls, sizeof p->cls, CLASSES[roll(&dice) % ARRAY_LEN(CLASSES)]);
     p->level = pick_level(&dice);
     grown = (double)(p->level * p->level) / (LEVEL_CAP * LEVEL_CAP);
     p->item_level = (int64_t)(grown * stat_model_item_level(gear) + 0.5);

@@ -2,6 +2,7 @@
 #define COMMON_SOURCE_PARTS_H
 
 #include "common/source.h"
+#include "common/stats.h"
 
 /* The inside of the source: jobs, which adapters carry out, and whoever waits for one. */
 
@@ -34,10 +35,10 @@ struct source_job {
     struct source_job *next, **link;
     struct source_call *calls;
     bool sheet;
-    bool ended;                      /* those who wait are being told */
-    char server[SOURCE_SERVER_SIZE]; /* canonical */
-    char name[PLAYNC_NAME_SIZE];
-    char source_id[PLAYNC_ID_SIZE];
+    bool ended;                    /* those who wait are being told */
+    char server[SOURCE_TEXT_SIZE]; /* canonical */
+    char name[SOURCE_TEXT_SIZE];
+    char source_id[SOURCE_ID_SIZE];
     char *raw_before; /* NULL: none */
     struct event *timer;
     source_job_fn on_timer;

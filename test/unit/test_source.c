@@ -7,8 +7,10 @@
 
 #include <cmocka.h>
 
+#include "common/json.h"
 #include "common/mem.h"
 #include "common/source.h"
+#include "common/stats.h"
 
 /* What came back, kept after the callback. */
 struct seen {
