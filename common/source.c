@@ -3,6 +3,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/buf.h"
 #include "common/loop.h"
 #include "common/mem.h"
 #include "common/realm.h"
