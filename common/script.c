@@ -1,10 +1,21 @@
 #include "common/script.h"
 
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/mem.h"
+
+/* Several threads may run the same script, each on its own connection. */
+static pthread_mutex_t sha1_lock = PTHREAD_MUTEX_INITIALIZER;
+
+static void copy_sha1(char *to, const char *from)
+{
+    pthread_mutex_lock(&sha1_lock);
+    memcpy(to, from, SCRIPT_SHA1_SIZE);
+    pthread_mutex_unlock(&sha1_lock);
+}
 
 bool script_load(redisContext *c, struct script *s, struct err *e)
 {
@@ -14,9 +25,9 @@ bool script_load(redisContext *c, struct script *s, struct err *e)
     if (!r) {
         return false;
     }
-    ok = r->type == REDIS_REPLY_STRING && r->len == sizeof s->sha1 - 1;
+    ok = r->type == REDIS_REPLY_STRING && r->len == SCRIPT_SHA1_SIZE - 1;
     if (ok) {
-        memcpy(s->sha1, r->str, sizeof s->sha1);
+        copy_sha1(s->sha1, r->str);
     } else {
         err_set(e, ERR_PERMANENT, "RedisError", "SCRIPT LOAD did not answer with a SHA1");
     }
@@ -42,7 +53,7 @@ redisReply *script_run(redisContext *c, struct script *s, int keys, int n, const
 {
     size_t *argl;
     const char **argv = with_head(n, args, lens, &argl);
-    char nkeys[12];
+    char nkeys[12], sha1[SCRIPT_SHA1_SIZE];
     redisReply *r = NULL;
 
     MUST(keys <= n);
@@ -53,11 +64,13 @@ redisReply *script_run(redisContext *c, struct script *s, int keys, int n, const
     snprintf(nkeys, sizeof nkeys, "%d", keys);
     /* Twice at most: the second time right after loading. */
     for (int attempt = 0; attempt < 2 && !r; attempt++) {
-        if ((s->sha1[0] == '\0' || attempt > 0) && !script_load(c, s, e)) {
+        copy_sha1(sha1, s->sha1);
+        if ((sha1[0] == '\0' || attempt > 0) && !script_load(c, s, e)) {
             break;
         }
+        copy_sha1(sha1, s->sha1);
         argv[0] = "EVALSHA";
-        argv[1] = s->sha1;
+        argv[1] = sha1;
         argv[2] = nkeys;
         for (int i = 0; i < 3; i++) {
             argl[i] = strlen(argv[i]);

@@ -1,6 +1,7 @@
 #include "common/zone.h"
 
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -8,9 +9,13 @@
 
 #define ZONE_FOLDER "/usr/share/zoneinfo/"
 
+/* Where libc looks when TZ is not set. */
+#define ZONE_DEFAULT ":/etc/localtime"
+
+/* What TZ and what follows say is changed and asked for under it. */
+static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
 /* TZ as the process was started, and the zone that libc has now. */
 static char own[256];
-static bool own_is_set;
 static char current[ZONE_NAME_SIZE];
 static bool started;
 
@@ -18,30 +23,32 @@ static void start(void)
 {
     const char *tz = getenv("TZ");
 
-    own_is_set = tz != NULL && strlen(tz) < sizeof own;
-    if (own_is_set) {
-        memcpy(own, tz, strlen(tz) + 1);
+    if (started) {
+        return;
     }
+    snprintf(own, sizeof own, "%s", tz && strlen(tz) < sizeof own ? tz : ZONE_DEFAULT);
+    MUST(setenv("TZ", own, 1) == 0);
     tzset();
     started = true;
+}
+
+void zone_start(void)
+{
+    pthread_mutex_lock(&lock);
+    start();
+    pthread_mutex_unlock(&lock);
 }
 
 static void switch_to(const char *name)
 {
     char tz[sizeof ZONE_FOLDER + ZONE_NAME_SIZE + 1];
 
-    if (!started) {
-        start();
-    }
+    start();
     if (strcmp(name, current) == 0) {
         return;
     }
     snprintf(tz, sizeof tz, ":" ZONE_FOLDER "%.*s", ZONE_NAME_SIZE - 1, name);
-    if (name[0] == '\0' && !own_is_set) {
-        unsetenv("TZ");
-    } else {
-        MUST(setenv("TZ", name[0] ? tz : own, 1) == 0);
-    }
+    MUST(setenv("TZ", name[0] ? tz : own, 1) == 0);
     tzset();
     snprintf(current, sizeof current, "%s", name);
 }
@@ -50,10 +57,12 @@ void zone_local(const char *name, int64_t unix_s, struct tm *out)
 {
     time_t t = (time_t)unix_s;
 
+    pthread_mutex_lock(&lock);
     switch_to(name);
     if (!localtime_r(&t, out)) { /* a year that does not fit an int */
         *out = (struct tm){0};
     }
+    pthread_mutex_unlock(&lock);
 }
 
 int64_t zone_to_unix(const char *name, const struct tm *tm)

@@ -18,7 +18,7 @@ bool zone_check(const char *name, struct err *e) MUST_CHECK;
 /* For cron.h; borrows the name. */
 struct cron_zone zone_of(const char *name);
 
-/* Local time of a moment; out->tm_zone is valid until the next call with another zone. */
+/* Local time of a moment. The text of out->tm_zone stays: libc keeps those it has seen. */
 void zone_local(const char *name, int64_t unix_s, struct tm *out);
 
 /* The moment at which the clock shows the date and time in tm (tm_year to tm_sec). */
