@@ -7,10 +7,16 @@
 
 /*
  * Time zones by name (Europe/Berlin) from the system's tzdata, through libc. libc knows one zone at
- * a time, so looking one up changes the variable TZ of this process: for programs with one thread.
- * "" is the zone that the process was started in.
+ * a time, so looking one up changes the variable TZ of this process, under a lock. "" is the zone
+ * that the process was started in.
  */
 #define ZONE_NAME_SIZE 64
+
+/*
+ * For programs with threads, while they have one: puts TZ into the environment, so that nothing
+ * there moves later. Others need not call it.
+ */
+void zone_start(void);
 
 /* The name is one that tzdata has; otherwise false and *e says why. */
 bool zone_check(const char *name, struct err *e) MUST_CHECK;

@@ -3,10 +3,13 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
+#include "common/json.h"
+#include "common/keys.h"
 #include "common/text.h"
+#include "common/why_ask.h"
 #include "ctl/table.h"
-#include "ctl/why.h"
 
 const char CTL_SCHEDULE_HELP[] =
     "Usage: aion2ctl schedule list   [--json]\n"
@@ -72,7 +75,6 @@ const char CTL_SCHEDULE_HELP[] =
     "usage (the message names the field), 69 Redis not reachable.\n";
 
 #define COUNT_DEFAULT 5
-#define COUNT_MAX     10000
 #define LEDGER_SHOWN  10
 
 struct options {
@@ -89,99 +91,44 @@ static const struct opt NEXT_OPTS[] = {
     {"cron", OPT_TEXT, offsetof(struct options, cron), 0, 0, NULL},
     {"tz", OPT_TEXT, offsetof(struct options, tz), 0, 0, NULL},
     {"from", OPT_I64, offsetof(struct options, from), 0, INT64_C(100000000000), NULL},
-    {"count", OPT_I64, offsetof(struct options, count), 1, COUNT_MAX, NULL},
+    {"count", OPT_I64, offsetof(struct options, count), 1, SCHEDULES_NEXT_MAX, NULL},
     {"json", OPT_FLAG, offsetof(struct options, json), 0, 0, NULL},
     OPT_END,
 };
 
+/* The zone of a schedule's document, "" our own. */
+static const char *zone_of_doc(const cJSON *o)
+{
+    const char *tz = json_get_str(o, "tz");
+
+    return tz ? tz : "";
+}
+
 /* ---- list ---- */
 
-/* The document about one schedule: its definition as it is in effect. */
-static cJSON *describe(const struct schedules *t, const struct schedule *s, bool stored)
-{
-    cJSON *o = cJSON_CreateObject();
-    int64_t next_s;
-
-    cJSON_AddStringToObject(o, "name", s->name);
-    cJSON_AddStringToObject(o, "task", s->task);
-    if (s->every_s > 0) {
-        cJSON_AddNumberToObject(o, "every", (double)s->every_s);
-    } else {
-        cJSON_AddStringToObject(o, "cron", s->cron_text);
-        cJSON_AddStringToObject(o, "tz", s->zone);
-    }
-    cJSON_AddStringToObject(o, "queue", s->queue);
-    cJSON_AddNumberToObject(o, "priority", s->priority);
-    cJSON_AddItemToObject(o, "args",
-                          s->args ? cJSON_Duplicate(s->args, true) : cJSON_CreateArray());
-    cJSON_AddItemToObject(o, "kwargs",
-                          s->kwargs ? cJSON_Duplicate(s->kwargs, true) : cJSON_CreateObject());
-    cJSON_AddStringToObject(o, "missed", schedule_missed_name(s->missed));
-    if (s->missed == SCHEDULE_ALL) {
-        cJSON_AddNumberToObject(o, "missed_max", s->missed_max);
-    }
-    cJSON_AddStringToObject(o, "overlap", schedule_overlap_name(s->overlap));
-    if (s->expires_s > 0) {
-        cJSON_AddNumberToObject(o, "expires", (double)s->expires_s);
-    }
-    if (s->pause.on) {
-        cJSON *pause = cJSON_AddObjectToObject(o, "paused");
-
-        cJSON_AddStringToObject(pause, "reason", s->pause.reason);
-        cJSON_AddStringToObject(pause, "by", s->pause.by);
-        cJSON_AddNumberToObject(pause, "since", (double)s->pause.since_s);
-    }
-    cJSON_AddBoolToObject(o, "stored", stored);
-    if (schedule_next(s, t->now_us / 1000000, &next_s)) {
-        cJSON_AddNumberToObject(o, "next", (double)next_s);
-    }
-    return o;
-}
-
-/* One schedule's document; one that cannot be read has "error". NULL and *e: Redis failed. */
-static cJSON *look(struct schedules *t, const char *name, struct schedule *s, struct err *e)
-{
-    char *text = NULL;
-    enum schedules_found found = schedules_get(t, name, s, &text, e);
-    cJSON *o = NULL;
-    int64_t last_s;
-
-    if (found == SCHEDULES_STORED || found == SCHEDULES_BUILTIN) {
-        o = describe(t, s, found == SCHEDULES_STORED);
-        if (schedules_last(t, name, &last_s, e) && last_s >= 0) {
-            cJSON_AddNumberToObject(o, "last", (double)last_s);
-        }
-    } else if (found == SCHEDULES_BAD) {
-        o = cJSON_CreateObject();
-        cJSON_AddStringToObject(o, "name", name);
-        cJSON_AddStringToObject(o, "error", e->text);
-        cJSON_AddStringToObject(o, "text", text);
-    }
-    free(text);
-    return o;
-}
-
 /* When it sends next, or why it does not. */
-static void add_next(struct table *table, const cJSON *o, const struct schedule *s)
+static void add_next(struct table *table, const cJSON *o)
 {
+    const cJSON *paused = json_get_obj(o, "paused");
     char time[ZONE_TEXT_SIZE];
     int64_t at_s;
 
-    if (s->pause.on) {
-        table_addf(table, TERM_YELLOW, "paused%s%s", s->pause.reason[0] ? ": " : "",
-                   s->pause.reason);
+    if (paused) {
+        const char *reason = json_get_str(paused, "reason");
+
+        table_addf(table, TERM_YELLOW, "paused%s%s", *reason ? ": " : "", reason);
     } else {
         table_add(table, TERM_PLAIN,
                   json_get_i64(o, "next", 0, INT64_MAX, &at_s)
-                      ? zone_text(schedules_zone(s), at_s, time)
+                      ? zone_text(zone_of_doc(o), at_s, time)
                       : "never");
     }
 }
 
-static void add_row(struct table *table, const cJSON *o, const struct schedule *s, int64_t now_s)
+static void add_row(struct table *table, const cJSON *o, int64_t now_s)
 {
-    char text[SCHEDULE_WHEN_SIZE], span[WHY_SPAN_SIZE];
     const char *error = json_get_str(o, "error");
+    char span[WHY_SPAN_SIZE];
     int64_t at_s;
 
     table_add(table, TERM_BOLD, json_get_str(o, "name"));
@@ -192,54 +139,35 @@ static void add_row(struct table *table, const cJSON *o, const struct schedule *
         }
         return;
     }
-    table_add(table, TERM_PLAIN, schedule_when(s, text));
-    table_add(table, TERM_PLAIN, s->task);
+    table_add(table, TERM_PLAIN, json_get_str(o, "when"));
+    table_add(table, TERM_PLAIN, json_get_str(o, "task"));
     if (json_get_i64(o, "last", 0, INT64_MAX, &at_s)) {
         table_addf(table, TERM_PLAIN, "%s ago", why_span((double)(now_s - at_s), span));
     } else {
         table_add(table, TERM_DIM, "never");
     }
-    add_next(table, o, s);
+    add_next(table, o);
 }
 
-static int list_all(struct schedules *t, const cJSON *names, bool json)
+static void print_list(const cJSON *all, int64_t now_s)
 {
     static const struct table_column COLUMNS[] = {{"Schedule", false, -8},
                                                   {"When", false, 10},
                                                   {"Task", false, 10},
                                                   {"Last slot", false, -9},
                                                   {"Next slot", false, -10}};
-    cJSON *all = cJSON_CreateArray();
     struct table table;
-    const cJSON *name;
+    const cJSON *o;
     struct term term;
-    struct err e;
-    int code = CTL_OK;
 
     table_init(&table, COLUMNS, ARRAY_LEN(COLUMNS));
-    cJSON_ArrayForEach(name, names)
+    cJSON_ArrayForEach(o, all)
     {
-        struct schedule s;
-        cJSON *o = look(t, name->valuestring, &s, &e);
-
-        if (!o) {
-            code = ctl_fail_err(t->command, &e);
-            break;
-        }
-        add_row(&table, o, &s, t->now_us / 1000000);
-        cJSON_AddItemToArray(all, o);
-        schedule_fini(&s);
+        add_row(&table, o, now_s);
     }
-    if (code == CTL_OK && json) {
-        code = ctl_print_json(t->command, all);
-        all = NULL;
-    } else if (code == CTL_OK) {
-        term_init(&term, stdout);
-        table_print(&table, &term, 0);
-    }
-    cJSON_Delete(all);
+    term_init(&term, stdout);
+    table_print(&table, &term, 0);
     table_fini(&table);
-    return code;
 }
 
 static int list(const struct ctl_settings *s, int argc, char **argv)
@@ -247,41 +175,42 @@ static int list(const struct ctl_settings *s, int argc, char **argv)
     struct options o = {0};
     int first = opt_parse("schedule list", LIST_OPTS, argc, argv, &o), code;
     struct schedules t;
-    cJSON *names;
     struct err e;
+    cJSON *all;
 
     if (first < 0) {
         return CTL_USAGE;
     }
     code = ctl_no_more("schedule list", first, argc, argv);
-    if (code != CTL_OK || !schedules_open(&t, "schedule list", s, &code)) {
+    if (code != CTL_OK || !schedule_call_open(&t, "schedule list", s, &code)) {
         return code;
     }
-    names = schedules_names(&t, &e);
-    code = names ? list_all(&t, names, o.json) : ctl_fail_err(t.command, &e);
-    cJSON_Delete(names);
-    schedules_close(&t);
-    return code;
+    all = schedules_doc_list(&t, &e);
+    schedule_call_close(&t);
+    if (!all) {
+        return ctl_fail_err("schedule list", &e);
+    }
+    if (o.json) {
+        return ctl_print_json("schedule list", all);
+    }
+    print_list(all, t.now_us / 1000000);
+    cJSON_Delete(all);
+    return CTL_OK;
 }
 
 /* ---- show ---- */
 
 /* What became of the last slots, the newest first. */
-static void print_last_slots(const struct why_facts *f)
+static void print_last_slots(const cJSON *slots)
 {
-    int64_t slot_s = f->last_s;
-    struct why w;
+    const cJSON *slot;
 
-    for (int i = 0; i < LEDGER_SHOWN && slot_s >= 0; i++) {
+    cJSON_ArrayForEach(slot, slots)
+    {
         char clean[3 * WHY_TEXT_SIZE];
 
-        why_tell(f, slot_s, &w);
-        if (w.slot_s < 0 || (w.verdict == WHY_UNKNOWN && i > 0)) {
-            break;
-        }
-        term_clean(clean, sizeof clean, w.text);
+        term_clean(clean, sizeof clean, json_get_str(slot, "text"));
         puts(clean);
-        slot_s = w.slot_s - 1;
     }
 }
 
@@ -294,9 +223,10 @@ static void line(const struct term *term, const char *label, const char *text)
     fputc('\n', term->out);
 }
 
+/* Arguments, unless there are none. */
 static void json_line(const struct term *term, const char *label, const cJSON *v)
 {
-    char *text = v ? json_print(v) : NULL;
+    char *text = v && v->child ? json_print(v) : NULL;
 
     if (text) {
         line(term, label, text);
@@ -304,85 +234,108 @@ static void json_line(const struct term *term, const char *label, const cJSON *v
     free(text);
 }
 
-static void time_line(const struct term *term, const char *label, const struct schedule *s,
-                      const cJSON *o, const char *member)
+static void time_line(const struct term *term, const char *label, const cJSON *o,
+                      const char *member)
 {
     char time[ZONE_TEXT_SIZE];
     int64_t at_s;
 
     line(term, label,
-         json_get_i64(o, member, 0, INT64_MAX, &at_s) ? zone_text(schedules_zone(s), at_s, time)
+         json_get_i64(o, member, 0, INT64_MAX, &at_s) ? zone_text(zone_of_doc(o), at_s, time)
                                                       : "never");
 }
 
-static void pause_line(const struct term *term, const struct schedule *s)
+static void pause_line(const struct term *term, const cJSON *o)
 {
+    const cJSON *paused = json_get_obj(o, "paused");
     char text[TERM_TEXT_SIZE], time[ZONE_TEXT_SIZE];
+    int64_t since_s = 0;
 
-    if (s->pause.on) {
-        snprintf(text, sizeof text, "since %s by %s%s%s",
-                 zone_text(schedules_zone(s), s->pause.since_s, time), s->pause.by,
-                 s->pause.reason[0] ? ": " : "", s->pause.reason);
+    if (paused) {
+        const char *reason = json_get_str(paused, "reason");
+
+        json_get_i64(paused, "since", 0, INT64_MAX, &since_s);
+        snprintf(text, sizeof text, "since %s by %s%s%s", zone_text(zone_of_doc(o), since_s, time),
+                 json_get_str(paused, "by"), *reason ? ": " : "", reason);
         text_make_utf8(text);
         line(term, "Paused", text);
     }
 }
 
-static void print_one(const struct term *term, const struct schedule *s, const cJSON *o)
+static int64_t number(const cJSON *o, const char *name)
 {
-    char when[SCHEDULE_WHEN_SIZE], text[TERM_TEXT_SIZE];
+    int64_t n = 0;
 
-    line(term, "Schedule", s->name);
-    line(term, "Task", s->task);
-    line(term, "When", schedule_when(s, when));
-    json_line(term, "Args", s->args);
-    json_line(term, "Kwargs", s->kwargs);
-    snprintf(text, sizeof text, "%s, priority %d", s->queue, s->priority);
+    json_get_i64(o, name, INT64_MIN, INT64_MAX, &n);
+    return n;
+}
+
+static void print_one(const struct term *term, const cJSON *o)
+{
+    const char *missed = json_get_str(o, "missed");
+    char text[TERM_TEXT_SIZE];
+
+    line(term, "Schedule", json_get_str(o, "name"));
+    line(term, "Task", json_get_str(o, "task"));
+    line(term, "When", json_get_str(o, "when"));
+    json_line(term, "Args", cJSON_GetObjectItemCaseSensitive(o, "args"));
+    json_line(term, "Kwargs", cJSON_GetObjectItemCaseSensitive(o, "kwargs"));
+    snprintf(text, sizeof text, "%s, priority %" PRId64, json_get_str(o, "queue"),
+             number(o, "priority"));
     line(term, "Queue", text);
-    snprintf(text, sizeof text, s->missed == SCHEDULE_ALL ? "%s, at most %d" : "%s",
-             schedule_missed_name(s->missed), s->missed_max);
+    snprintf(text, sizeof text, json_has(o, "missed_max") ? "%s, at most %" PRId64 : "%s", missed,
+             number(o, "missed_max"));
     line(term, "Missed", text);
-    line(term, "Overlap", schedule_overlap_name(s->overlap));
-    if (s->expires_s > 0) {
-        snprintf(text, sizeof text, "%" PRId64 " s after it was sent", s->expires_s);
+    line(term, "Overlap", json_get_str(o, "overlap"));
+    if (json_has(o, "expires")) {
+        snprintf(text, sizeof text, "%" PRId64 " s after it was sent", number(o, "expires"));
         line(term, "Expires", text);
     }
-    pause_line(term, s);
-    time_line(term, "Last slot", s, o, "last");
-    time_line(term, "Next slot", s, o, "next");
+    pause_line(term, o);
+    time_line(term, "Last slot", o, "last");
+    time_line(term, "Next slot", o, "next");
+}
+
+/* The document and its last slots, for people. Takes doc. */
+static int show_text(struct schedules *t, const char *name, cJSON *doc)
+{
+    struct schedule s;
+    struct term term;
+    struct err e;
+    cJSON *slots = NULL;
+    int code = CTL_OK;
+
+    if (schedule_call_get(t, "schedule show", name, &s, &code)) {
+        slots = why_doc_last(t, &s, LEDGER_SHOWN, &e);
+        code = slots ? CTL_OK : ctl_fail_err("schedule show", &e);
+        schedule_fini(&s);
+    }
+    if (slots) {
+        term_init(&term, stdout);
+        print_one(&term, doc);
+        putchar('\n');
+        print_last_slots(slots);
+    }
+    cJSON_Delete(slots);
+    cJSON_Delete(doc);
+    return code;
 }
 
 static int show_one(struct schedules *t, const char *name, bool json)
 {
-    struct schedule s;
-    struct why_read r = {.ledger = NULL};
-    struct err e = {.cls = ERR_NONE};
-    cJSON *o = look(t, name, &s, &e);
-    int code = CTL_OK;
+    struct err e;
+    cJSON *doc;
+    enum schedules_found found = schedules_doc(t, name, &doc, &e);
+    int code;
 
-    if (!o) {
-        code = e.cls == ERR_NONE ? schedules_fail(t, name, SCHEDULES_NONE, &e)
-                                 : ctl_fail_err(t->command, &e);
-    } else if (json || json_has(o, "error")) {
-        code = json_has(o, "error") ? CTL_FAILED : CTL_OK;
-        if (ctl_print_json(t->command, o) != CTL_OK) {
-            code = CTL_FAILED;
-        }
-        o = NULL;
-    } else if (!why_gather(t, &s, &r, &e)) {
-        code = ctl_fail_err(t->command, &e);
-    } else {
-        struct term term;
-
-        term_init(&term, stdout);
-        print_one(&term, &s, o);
-        putchar('\n');
-        print_last_slots(&r.facts);
+    if (!doc) {
+        return schedule_call_fail("schedule show", name, found, &e);
     }
-    why_fini(&r);
-    cJSON_Delete(o);
-    schedule_fini(&s);
-    return code;
+    if (!json && found != SCHEDULES_BAD) {
+        return show_text(t, name, doc);
+    }
+    code = ctl_print_json("schedule show", doc);
+    return found == SCHEDULES_BAD ? CTL_FAILED : code;
 }
 
 static int show(const struct ctl_settings *s, int argc, char **argv)
@@ -397,52 +350,49 @@ static int show(const struct ctl_settings *s, int argc, char **argv)
     if (first + 1 != argc) {
         return ctl_fail("schedule show", CTL_USAGE, "give the name of one schedule");
     }
-    if (!schedules_open(&t, "schedule show", s, &code)) {
+    if (!schedule_call_open(&t, "schedule show", s, &code)) {
         return code;
     }
     code = show_one(&t, argv[first], o.json);
-    schedules_close(&t);
+    schedule_call_close(&t);
     return code;
 }
 
 /* ---- next ---- */
 
-static void print_slot(const struct schedule *s, int64_t slot_s, int64_t now_s)
+static void print_slot(const cJSON *slot, int64_t now_s)
 {
-    char time[ZONE_TEXT_SIZE], span[WHY_SPAN_SIZE];
+    int64_t at_s = number(slot, "at");
+    char span[WHY_SPAN_SIZE];
 
-    printf("%s  %" PRId64, zone_text(schedules_zone(s), slot_s, time), slot_s);
-    if (slot_s > now_s) {
-        printf("  in %s", why_span((double)(slot_s - now_s), span));
-    }
-    putchar('\n');
-}
-
-void schedule_print_short(const struct schedule *s, int64_t now_s)
-{
-    char when[SCHEDULE_WHEN_SIZE], time[ZONE_TEXT_SIZE];
-    int64_t next_s;
-
-    printf("%s: %s %s%s", s->name, s->task, schedule_when(s, when), s->pause.on ? ", paused" : "");
-    if (schedule_next(s, now_s, &next_s)) {
-        printf(", next slot %s", zone_text(schedules_zone(s), next_s, time));
+    printf("%s  %" PRId64, json_get_str(slot, "text"), at_s);
+    if (at_s > now_s) {
+        printf("  in %s", why_span((double)(at_s - now_s), span));
     }
     putchar('\n');
 }
 
 static int print_next(const struct schedule *s, const struct options *o, int64_t now_s)
 {
-    cJSON *all = o->json ? cJSON_CreateArray() : NULL;
-    int64_t at_s = (o->from >= 0 ? o->from : now_s) - (o->from >= 0);
+    cJSON *slots =
+        schedules_doc_next(s, (o->from >= 0 ? o->from : now_s) - (o->from >= 0), o->count);
+    cJSON *times = cJSON_CreateArray();
+    const cJSON *slot;
 
-    for (int64_t i = 0; i < o->count && schedule_next(s, at_s, &at_s); i++) {
-        if (all) {
-            cJSON_AddItemToArray(all, cJSON_CreateNumber((double)at_s));
+    cJSON_ArrayForEach(slot, slots)
+    {
+        if (o->json) {
+            cJSON_AddItemToArray(times, cJSON_CreateNumber((double)number(slot, "at")));
         } else {
-            print_slot(s, at_s, now_s);
+            print_slot(slot, now_s);
         }
     }
-    return all ? ctl_print_json("schedule next", all) : CTL_OK;
+    cJSON_Delete(slots);
+    if (o->json) {
+        return ctl_print_json("schedule next", times);
+    }
+    cJSON_Delete(times);
+    return CTL_OK;
 }
 
 /* Any crontab, without Redis. */
@@ -469,23 +419,18 @@ static int next_of_cron(const struct options *o)
 
 static int next_of(const struct ctl_settings *s, const char *name, const struct options *o)
 {
-    enum schedules_found found;
     struct schedule schedule;
     struct schedules t;
-    struct err e;
-    char *text;
     int code = CTL_OK;
 
-    if (!schedules_open(&t, "schedule next", s, &code)) {
+    if (!schedule_call_open(&t, "schedule next", s, &code)) {
         return code;
     }
-    found = schedules_get(&t, name, &schedule, &text, &e);
-    code = found == SCHEDULES_STORED || found == SCHEDULES_BUILTIN
-               ? print_next(&schedule, o, t.now_us / 1000000)
-               : schedules_fail(&t, name, found, &e);
-    free(text);
-    schedule_fini(&schedule);
-    schedules_close(&t);
+    if (schedule_call_get(&t, "schedule next", name, &schedule, &code)) {
+        code = print_next(&schedule, o, t.now_us / 1000000);
+        schedule_fini(&schedule);
+    }
+    schedule_call_close(&t);
     return code;
 }
 
@@ -506,7 +451,7 @@ static int next(const struct ctl_settings *s, int argc, char **argv)
         return ctl_fail("schedule next", CTL_USAGE,
                         "give the name of one schedule, or --cron and --tz");
     }
-    return o.cron ? next_of_cron(&o) : next_of(s, first < argc ? argv[first] : "batch", &o);
+    return o.cron ? next_of_cron(&o) : next_of(s, first < argc ? argv[first] : SCHEDULE_BATCH, &o);
 }
 
 const struct ctl_verb CTL_SCHEDULE_VERBS[] = {

@@ -28,7 +28,6 @@ TEST_DEPS_task := $(TEST_DEPS_job)
 TEST_DEPS_event_news := test/unit/wire_data.o $(TEST_DEPS_job)
 TEST_DEPS_ctl_opt := ctl/opt.o ctl/ctl.o ctl/term.o ctl/table.o
 TEST_DEPS_plan := scheduler/plan.o
-TEST_DEPS_why  := ctl/why_tell.o
 TEST_DEPS_ctl_events := ctl/events_line.o ctl/term.o test/unit/wire_data.o
 TEST_DEPS_cursor := api/cursor.o
 TEST_DEPS_fold := api/fold.o

@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "ctl/why_tell.h"
+#include "common/why.h"
 
 /* Slots are the multiples of 600; it is 1000000 s after the epoch, in UTC. */
 #define NOW  INT64_C(1000000)

@@ -1,5 +1,5 @@
-#ifndef CTL_WHY_TELL_H
-#define CTL_WHY_TELL_H
+#ifndef COMMON_WHY_H
+#define COMMON_WHY_H
 
 #include "common/json.h"
 #include "common/schedule.h"

@@ -1,4 +1,4 @@
-#include "ctl/why_tell.h"
+#include "common/why.h"
 
 #include <math.h>
 #include <stdarg.h>

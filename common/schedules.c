@@ -1,4 +1,4 @@
-#include "ctl/schedules.h"
+#include "common/schedules.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -27,36 +27,21 @@ static void read_beat(struct schedules *t, const redisReply *entry)
     cJSON_Delete(v);
 }
 
-bool schedules_open(struct schedules *t, const char *command, const struct ctl_settings *s,
-                    int *code)
+bool schedules_open(struct schedules *t, redisContext *c, int db, const struct schedule_defaults *d,
+                    struct err *e)
 {
     redisReply *beats;
-    struct err e;
 
-    *t = (struct schedules){.command = command, .d = {s->task_queue, s->batch_interval_s}};
-    t->c = ctl_redis(command, s, &t->addr, code);
-    if (!t->c) {
+    *t = (struct schedules){.c = c, .db = db, .d = *d};
+    if (!rds_time_us(c, &t->now_us, e)) {
         return false;
     }
-    if (!rds_time_us(t->c, &t->now_us, &e)) {
-        *code = ctl_fail_err(command, &e);
-        schedules_close(t);
-        return false;
-    }
-    beats = rds_command(t->c, &e, "HVALS " KEY_BEATS);
+    beats = rds_command(c, e, "HVALS " KEY_BEATS);
     for (size_t i = 0; beats && beats->type == REDIS_REPLY_ARRAY && i < beats->elements; i++) {
         read_beat(t, beats->element[i]);
     }
     freeReplyObject(beats);
     return true;
-}
-
-void schedules_close(struct schedules *t)
-{
-    if (t->c) {
-        redisFree(t->c);
-    }
-    t->c = NULL;
 }
 
 static enum schedules_found builtin(const struct schedules *t, const char *name, struct schedule *s)
@@ -110,49 +95,8 @@ bool schedules_last(struct schedules *t, const char *name, int64_t *last_s, stru
     return true;
 }
 
-static int compare_names(const void *a, const void *b)
-{
-    return strcmp(*(const char *const *)a, *(const char *const *)b);
-}
-
-cJSON *schedules_names(struct schedules *t, struct err *e)
-{
-    redisReply *r = rds_command(t->c, e, "HKEYS " KEY_SCHEDULES);
-    const char *names[SCHEDULE_TABLE_MAX + SCHEDULE_BUILTINS];
-    struct schedule builtins[SCHEDULE_BUILTINS];
-    size_t n = 0;
-    cJSON *all;
-
-    if (!r) {
-        return NULL;
-    }
-    for (size_t i = 0; r->type == REDIS_REPLY_ARRAY && i < r->elements; i++) {
-        if (n < SCHEDULE_TABLE_MAX && text_is_utf8(r->element[i]->str, r->element[i]->len)) {
-            names[n++] = r->element[i]->str;
-        }
-    }
-    for (size_t i = 0, stored = n; i < SCHEDULE_BUILTINS; i++) {
-        size_t at = 0;
-
-        MUST(schedule_builtin(i, &t->d, &builtins[i]));
-        while (at < stored && strcmp(names[at], builtins[i].name) != 0) {
-            at++;
-        }
-        if (at == stored) {
-            names[n++] = builtins[i].name;
-        }
-    }
-    qsort(names, n, sizeof *names, compare_names);
-    all = cJSON_CreateStringArray(names, (int)n);
-    freeReplyObject(r);
-    if (!all) {
-        err_set(e, ERR_RETRYABLE, "MemoryError", "out of memory");
-    }
-    return all;
-}
-
 static struct script change_script = {
-    .name = "ctl.schedule",
+    .name = "schedules.change",
     .lua = "local name, was, is, note = ARGV[1], ARGV[2], ARGV[3], ARGV[4]\n"
            "local old = redis.call('HGET', KEYS[1], name) or ''\n"
            "if old ~= was then return 0 end\n"
@@ -204,19 +148,4 @@ int schedules_change(struct schedules *t, const struct schedules_change *ch, str
 const char *schedules_zone(const struct schedule *s)
 {
     return s->every_s > 0 ? "" : s->zone;
-}
-
-int schedules_fail(const struct schedules *t, const char *name, enum schedules_found found,
-                   const struct err *e)
-{
-    switch (found) {
-    case SCHEDULES_NONE:
-        return ctl_fail(t->command, CTL_FAILED,
-                        "there is no schedule \"%.80s\"; see aion2ctl schedule list", name);
-    case SCHEDULES_BAD:
-        return ctl_fail(t->command, CTL_FAILED, "the schedule \"%.80s\" cannot be read: %s", name,
-                        e->text);
-    default:
-        return ctl_fail_err(t->command, e);
-    }
 }
