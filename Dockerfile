@@ -12,6 +12,7 @@ RUN apt-get update \
       libevent-dev \
       libhiredis-dev \
       libpq-dev \
+      libssl-dev \
       make \
       pkg-config \
       zlib1g-dev \
@@ -32,6 +33,7 @@ RUN apt-get update \
       libevent-extra-2.1-7 \
       libhiredis0.14 \
       libpq5 \
+      libssl3 \
       tzdata \
       zlib1g \
  && rm -rf /var/lib/apt/lists/* \

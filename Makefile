@@ -57,7 +57,7 @@ $(OUT)/bin/aion2-worker: $(call obj,worker/*.c) $(OUT)/libcommon.a
 $(OUT)/bin/aion2-beat: $(call obj,scheduler/*.c) $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
-	@$(link) -o $@ $^ $(LIBS)
+	@$(link) -o $@ $^ -lcurl -lcrypto $(LIBS)
 $(OUT)/bin/aion2-api: $(call obj,api/*.c) $(OUT)/gen/assets.o $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
@@ -93,7 +93,7 @@ include test/unit/deps.mk
 $(UNIT_BINS): $(OUT)/test/%: $(OUT)/test/unit/%.o $$(addprefix $(OUT)/,$$(TEST_DEPS_$$(subst test_,,$$(@F)))) $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
-	@$(link) -o $@ $^ -lcmocka -levent_core -levent_extra -lcurl $(LIBS)
+	@$(link) -o $@ $^ -lcmocka -levent_core -levent_extra -lcurl -lcrypto $(LIBS)
 # An allocation that is refused must come back as NULL under ASan too.
 unit: export ASAN_OPTIONS = allocator_may_return_null=1
 unit: $(UNIT_BINS)

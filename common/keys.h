@@ -13,6 +13,7 @@
 #define KEY_QUARANTINE    "aion2:quarantine"
 #define KEY_DEAD          "aion2:dead"
 #define KEY_COUNTERS      "aion2:counters"
+#define KEY_ALERTS        "aion2:alerts"
 #define KEY_BEATS         "aion2:beats"
 #define KEY_BEAT_LAST     "aion2:beat:last"
 #define KEY_LEDGER_PREFIX "aion2:beat:ledger:"

@@ -10,6 +10,8 @@ const struct ctl_command CTL_COMMANDS[] = {
     {"dead", NULL, "dead letters: list, show, retry, drop", CTL_DEAD_HELP, NULL, CTL_DEAD_VERBS},
     {"quarantine", NULL, "messages that nobody can read: list, show, replay, drop",
      CTL_QUARANTINE_HELP, NULL, CTL_QUARANTINE_VERBS},
+    {"alerts", NULL, "what people are told of: list, test", CTL_ALERTS_HELP, NULL,
+     CTL_ALERTS_VERBS},
     {"audit", ctl_audit, "is every message accounted for?", CTL_AUDIT_HELP, CTL_AUDIT_OPTS, NULL},
     {"doctor", ctl_doctor, "look for what loses data or stops work", CTL_DOCTOR_HELP,
      CTL_DOCTOR_OPTS, NULL},

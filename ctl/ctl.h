@@ -90,6 +90,7 @@ int ctl_result(const struct ctl_settings *s, int argc, char **argv);
 int ctl_events(const struct ctl_settings *s, int argc, char **argv);
 int ctl_completion(const struct ctl_settings *s, int argc, char **argv);
 
+extern const char CTL_ALERTS_HELP[];
 extern const char CTL_AUDIT_HELP[];
 extern const char CTL_CALL_HELP[];
 extern const char CTL_COMPLETION_HELP[];
@@ -120,6 +121,7 @@ extern const struct opt CTL_REVOKE_OPTS[];
 extern const struct opt CTL_STATUS_OPTS[];
 extern const struct opt CTL_WHY_OPTS[];
 
+extern const struct ctl_verb CTL_ALERTS_VERBS[];
 extern const struct ctl_verb CTL_COMPLETION_VERBS[];
 extern const struct ctl_verb CTL_DEAD_VERBS[];
 extern const struct ctl_verb CTL_INSPECT_VERBS[];

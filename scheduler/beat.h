@@ -6,11 +6,14 @@
 #include "common/rds.h"
 #include "common/schedule.h"
 
+struct alerts_config; /* scheduler/alerts.h */
+
 struct beat_config {
     struct rds_addr redis;
     struct schedule_defaults defaults;
-    bool allow_unsafe;                 /* also in a Redis that deletes data by itself */
-    const char *only;                  /* --healthcheck NAME; NULL: every schedule */
+    bool allow_unsafe; /* also in a Redis that deletes data by itself */
+    const char *only;  /* --healthcheck NAME; NULL: every schedule */
+    const struct alerts_config *alerts;
     const volatile sig_atomic_t *stop; /* becomes true when it is time to go */
     int wake_fd;                       /* becomes readable at the same moment */
 };

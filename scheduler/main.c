@@ -10,6 +10,7 @@
 #include "common/crash.h"
 #include "common/keys.h"
 #include "common/log.h"
+#include "scheduler/alerts.h"
 #include "scheduler/beat.h"
 
 enum { EXIT_UNHEALTHY = 1, EXIT_USAGE = 64, EXIT_UNAVAILABLE = 69, EXIT_CONFIG = 78 };
@@ -21,6 +22,9 @@ struct beat_settings {
     int64_t batch_interval_s;
     bool allow_unsafe_redis;
     bool test_tasks;
+    const char *database_url;
+    int64_t alert_interval_s, alert_ranking_age_s, alert_dead_letters;
+    struct alert_routes routes;
 };
 
 static const struct conf_item ITEMS[] = {
@@ -36,6 +40,28 @@ static const struct conf_item ITEMS[] = {
               "start although Redis may delete data by itself (maxmemory-policy)"),
     CONF_BOOL("TEST_TASKS", struct beat_settings, test_tasks, "0",
               "heed CRASH_AT, with which tests end the program at a named point"),
+    CONF_STR("DATABASE_URL", struct beat_settings, database_url, "postgresql://localhost/aion2rank",
+             CONF_SECRET_URL, "PostgreSQL, asked for the age of the ranking (alerts only)"),
+    CONF_STR("ALERT_WEBHOOK_URL", struct beat_settings, routes.webhook_url, "", CONF_SECRET,
+             "alerts are posted there, in Slack's form (empty: not)"),
+    CONF_STR("ALERT_WEBHOOK_SECRET", struct beat_settings, routes.webhook_secret, "", CONF_SECRET,
+             "key of the signature in X-Aion2rank-Signature (empty: none)"),
+    CONF_STR("ALERT_SMTP_URL", struct beat_settings, routes.smtp_url, "", CONF_SECRET_URL,
+             "server that takes mail: smtp://user:password@host:587 (empty: no mail)"),
+    CONF_STR("ALERT_MAIL_FROM", struct beat_settings, routes.mail_from, "", CONF_PLAIN,
+             "sender of the mail"),
+    CONF_STR("ALERT_MAIL_TO", struct beat_settings, routes.mail_to, "", CONF_PLAIN,
+             "who gets the mail: addresses with commas between"),
+    CONF_STR("ALERT_PING_URL", struct beat_settings, routes.ping_url, "", CONF_SECRET,
+             "asked once for each successful batch (a dead-man's switch; empty: not)"),
+    {"ALERT_NAME", CONF_T_STR, offsetof(struct beat_settings, routes.deployment), "aion2rank", 0,
+     64, CONF_PLAIN, NULL, "name of this deployment in alerts"},
+    CONF_INT("ALERT_INTERVAL", struct beat_settings, alert_interval_s, "15", 1, 3600,
+             "seconds between two looks whether something is wrong"),
+    CONF_INT("ALERT_RANKING_AGE", struct beat_settings, alert_ranking_age_s, "0", 0, 31536000,
+             "seconds after the last good batch that are too many (0: three BATCH_INTERVALs)"),
+    CONF_INT("ALERT_DEAD_LETTERS", struct beat_settings, alert_dead_letters, "0", 0, 10000,
+             "dead letters that are no alert yet"),
 };
 
 static const char HELP[] =
@@ -113,9 +139,15 @@ static void watch_signals(void)
 
 static int run(const struct beat_config *cfg)
 {
+    struct alerts *alerts;
+    bool fit;
+
     log_info("beat.start", "version=%s interval_s=%" PRId64 " queue=%s", AION2RANK_VERSION,
              cfg->defaults.batch_interval_s, LOGQ(cfg->defaults.queue));
-    if (!beat_run(cfg)) {
+    alerts = alerts_start(cfg->alerts);
+    fit = beat_run(cfg);
+    alerts_stop(alerts);
+    if (!fit) {
         return EXIT_CONFIG;
     }
     log_info("beat.stop", "reason=signal");
@@ -154,16 +186,31 @@ static int version(void)
     return EXIT_SUCCESS;
 }
 
+static void set_alerts(const struct beat_settings *s, const struct rds_addr *redis,
+                       struct alerts_config *a)
+{
+    *a = (struct alerts_config){
+        .redis = redis,
+        .database_url = s->database_url,
+        .interval_s = s->alert_interval_s,
+        .limits = {.ranking_age_s = s->alert_ranking_age_s, .dead_letters = s->alert_dead_letters},
+        .routes = s->routes};
+    if (a->limits.ranking_age_s == 0) {
+        a->limits.ranking_age_s = 3 * s->batch_interval_s;
+    }
+}
+
 /* Reads the settings, then does the action. */
 static int with_settings(int (*action)(const struct beat_config *cfg), const char *only)
 {
     struct beat_settings s;
-    struct beat_config cfg = {.stop = &stop_requested, .only = only};
+    struct alerts_config alerts;
+    struct beat_config cfg = {.stop = &stop_requested, .only = only, .alerts = &alerts};
     enum log_level level = LOG_INFO;
     struct err e;
 
     if (!conf_load(ITEMS, ARRAY_LEN(ITEMS), &s, &e) ||
-        !rds_parse_url(s.redis_url, &cfg.redis, &e)) {
+        !rds_parse_url(s.redis_url, &cfg.redis, &e) || !alert_routes_check(&s.routes, &e)) {
         fprintf(stderr, "aion2-beat: %s\n", e.text);
         return EXIT_USAGE;
     }
@@ -173,6 +220,7 @@ static int with_settings(int (*action)(const struct beat_config *cfg), const cha
     cfg.wake_fd = wake_pipe[0];
     cfg.allow_unsafe = s.allow_unsafe_redis;
     cfg.defaults = (struct schedule_defaults){s.task_queue, s.batch_interval_s};
+    set_alerts(&s, &cfg.redis, &alerts);
     if (s.test_tasks) {
         crash_init();
     }

@@ -33,3 +33,4 @@ TEST_DEPS_cursor := api/cursor.o
 TEST_DEPS_fold := api/fold.o
 TEST_DEPS_cors := api/cors.o
 TEST_DEPS_details := api/details.o api/detail.o api/packed.o
+TEST_DEPS_alert := scheduler/alert_facts.o scheduler/alert_send.o
