@@ -194,51 +194,6 @@ bool letters_each(redisContext *c, const struct letters *which, letter_fn fn, vo
     return true;
 }
 
-struct listing {
-    const struct letter_filter *f;
-    cJSON *letters; /* newest first */
-    int64_t now_s, limit, total, matched;
-};
-
-static enum letter_next list_one(void *ctx, const struct letter *l)
-{
-    struct listing *k = ctx;
-
-    k->total++;
-    if (letter_matches(k->f, l, k->now_s)) {
-        k->matched++;
-        cJSON_InsertItemInArray(k->letters, 0, letter_json(l));
-        if (k->matched > k->limit) {
-            cJSON_DeleteItemFromArray(k->letters, (int)k->limit);
-        }
-    }
-    return LETTER_NEXT;
-}
-
-cJSON *letters_list(redisContext *c, const struct letters *which, const struct letter_filter *f,
-                    int64_t limit, struct err *e)
-{
-    struct listing k = {.f = f, .limit = limit, .letters = cJSON_CreateArray()};
-    cJSON *doc;
-    int64_t now_us;
-
-    if (!rds_time_us(c, &now_us, e)) {
-        cJSON_Delete(k.letters);
-        return NULL;
-    }
-    k.now_s = now_us / 1000000;
-    if (!letters_each(c, which, list_one, &k, e)) {
-        cJSON_Delete(k.letters);
-        return NULL;
-    }
-    doc = cJSON_CreateObject();
-    add_i64(doc, "at", k.now_s);
-    add_i64(doc, "total", k.total);
-    add_i64(doc, "matched", k.matched);
-    cJSON_AddItemToObject(doc, "letters", k.letters);
-    return doc;
-}
-
 /* ------------------------------------------------------------------------------ putting back */
 
 /* Where id, expires and the like stand in a message. */

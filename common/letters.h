@@ -45,6 +45,9 @@ struct letter_filter {
     const char *task;   /* shell pattern; NULL: any */
     const char *reason; /* part of the text, whatever the case; NULL: any */
     int64_t older_s;    /* 0: any age */
+    /* Of a list only: entries older than this one. "": from the newest on. */
+    char before[LETTER_HANDLE_SIZE];
+    int64_t before_s;
 };
 bool letter_matches(const struct letter_filter *f, const struct letter *l, int64_t now_s);
 
@@ -69,11 +72,23 @@ bool letters_each(redisContext *c, const struct letters *which, letter_fn fn, vo
                   struct err *e) MUST_CHECK;
 
 /*
- * The newest `limit` entries that match, newest first: {"total", "matched", "letters": [...]}.
- * NULL and *e on failure.
+ * The newest `limit` entries that match, newest first: {"at", "total", "matched", "letters": [...],
+ * "next"?}. next: there are older ones; given as f->before it continues after the last of these,
+ * whatever came or went meanwhile. NULL and *e on failure.
  */
 cJSON *letters_list(redisContext *c, const struct letters *which, const struct letter_filter *f,
                     int64_t limit, struct err *e) MUST_CHECK;
+
+/* Where a list goes on. False: the text is no "next" of a list. */
+bool letters_read_before(const char *text, struct letter_filter *f) MUST_CHECK;
+
+/*
+ * The oldest entry that matches, in full: as letter_json, with all that the entry says beside, and
+ * its message: "message" (text), or "b64" when that is none, at most `max` bytes ("truncated").
+ * NULL with e->cls ERR_NONE: there is none; NULL and *e when Redis fails.
+ */
+cJSON *letters_one(redisContext *c, const struct letters *which, const struct letter_filter *f,
+                   int64_t max, struct err *e) MUST_CHECK;
 
 /* Puts the message back into its queue. What became of it: */
 enum letter_end {
@@ -113,6 +128,8 @@ struct letters_counts {
     int64_t refused;
     struct err why; /* of the last refusal */
 };
+/* {"dry_run", "total", "matched", "changed", "vanished", "refused", "error"?} */
+cJSON *letters_counts_json(const struct letters_counts *n, bool dry_run);
 bool letters_change(redisContext *c, const struct letters *which, const struct letter_filter *f,
                     const struct letters_change *how, struct letters_counts *n,
                     struct err *e) MUST_CHECK;

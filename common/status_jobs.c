@@ -1,7 +1,8 @@
 /*
- * The parts of aion2ctl status that other commands show in full: schedules (aion2ctl schedule),
- * other queues (aion2ctl queue), conservation (aion2ctl audit).
+ * The parts of the status that other documents have in full: schedules, other queues, conservation.
  */
+#include "common/status.h"
+
 #include <string.h>
 
 #include "common/audit.h"
@@ -9,7 +10,11 @@
 #include "common/queues.h"
 #include "common/schedule.h"
 #include "common/text.h"
-#include "ctl/status.h"
+
+static void add_i64(cJSON *o, const char *name, int64_t n)
+{
+    cJSON_AddNumberToObject(o, name, (double)n);
+}
 
 /* ------------------------------------------------------------------------------- schedules */
 
@@ -32,6 +37,22 @@ static cJSON *paused_entry(const redisReply *name, const redisReply *def)
     return entry;
 }
 
+/* How long may pass between two slots about now: the longer of the last and the next wait. */
+static void add_gap(cJSON *schedule, const struct schedule *s, int64_t now_s, int64_t next_s)
+{
+    int64_t prev_s, before_s, gap_s = s->every_s;
+
+    if (s->every_s == 0 && schedule_prev(s, now_s, &prev_s)) {
+        gap_s = next_s - prev_s;
+        if (schedule_prev(s, prev_s - 1, &before_s) && prev_s - before_s > gap_s) {
+            gap_s = prev_s - before_s;
+        }
+    }
+    if (gap_s > 0) {
+        add_i64(schedule, "gap_s", gap_s);
+    }
+}
+
 /*
  * The batch has a timetable of its own: its slots are not those of the interval. Late: a whole slot
  * went by, and the one before it was not sent either.
@@ -47,11 +68,12 @@ static void apply_timetable(cJSON *schedule, const struct schedule *s, int64_t n
     }
     cJSON_AddStringToObject(schedule, "when", schedule_when(s, when));
     if (s->every_s > 0) {
-        status_add_i64(schedule, "interval_s", s->every_s);
+        add_i64(schedule, "interval_s", s->every_s);
     }
     if (schedule_next(s, now_s, &next_s)) {
-        status_add_i64(schedule, "next_slot", next_s);
-        status_add_i64(schedule, "next_in_s", next_s - now_s);
+        add_i64(schedule, "next_slot", next_s);
+        add_i64(schedule, "next_in_s", next_s - now_s);
+        add_gap(schedule, s, now_s, next_s);
     }
     if (json_get_i64(schedule, "last_slot", 0, INT64_MAX, &last_s)) {
         cJSON_AddBoolToObject(schedule, "late",
@@ -64,7 +86,7 @@ static void apply_timetable(cJSON *schedule, const struct schedule *s, int64_t n
     }
 }
 
-static void read_batch(cJSON *doc, const struct ctl_settings *s, const redisReply *def)
+static void read_batch(cJSON *doc, const struct status_of *s, const redisReply *def)
 {
     cJSON *schedule = json_get_obj(doc, "schedule");
     int64_t next_slot = 0, next_in_s = 0, interval_s = s->batch_interval_s;
@@ -82,7 +104,7 @@ static void read_batch(cJSON *doc, const struct ctl_settings *s, const redisRepl
     }
 }
 
-static bool add_schedules(cJSON *doc, redisContext *c, const struct ctl_settings *s, struct err *e)
+static bool add_schedules(cJSON *doc, redisContext *c, const struct status_of *s, struct err *e)
 {
     redisReply *r = rds_command(c, e, "HGETALL " KEY_SCHEDULES);
     cJSON *schedules, *paused;
@@ -93,7 +115,7 @@ static bool add_schedules(cJSON *doc, redisContext *c, const struct ctl_settings
     }
     n = r->type == REDIS_REPLY_ARRAY ? r->elements : 0;
     schedules = cJSON_AddObjectToObject(doc, "schedules");
-    status_add_i64(schedules, "stored", (int64_t)(n / 2));
+    add_i64(schedules, "stored", (int64_t)(n / 2));
     paused = cJSON_AddArrayToObject(schedules, "paused");
     for (size_t i = 0; i + 1 < n && i < 2 * SCHEDULE_TABLE_MAX; i += 2) {
         const redisReply *name = r->element[i], *def = r->element[i + 1];
@@ -113,7 +135,7 @@ static bool add_schedules(cJSON *doc, redisContext *c, const struct ctl_settings
 /* ---------------------------------------------------------------------------- other queues */
 
 /* "queues": those beside TASK_QUEUE in which something waits, or from which a worker takes. */
-static bool add_queues(cJSON *doc, redisContext *c, const struct ctl_settings *s, struct err *e)
+static bool add_queues(cJSON *doc, redisContext *c, const struct status_of *s, struct err *e)
 {
     struct queue_names names = {0};
     cJSON *found, *queue, *others;
@@ -135,7 +157,7 @@ static bool add_queues(cJSON *doc, redisContext *c, const struct ctl_settings *s
 
             json_get_i64(queue, "ready", 0, INT64_MAX, &ready);
             cJSON_AddStringToObject(one, "name", name);
-            status_add_i64(one, "ready", ready);
+            add_i64(one, "ready", ready);
             cJSON_AddItemToArray(others, one);
         }
     }
@@ -145,7 +167,7 @@ static bool add_queues(cJSON *doc, redisContext *c, const struct ctl_settings *s
 
 /* ----------------------------------------------------------------------------- conservation */
 
-static bool add_conservation(cJSON *doc, redisContext *c, struct err *e)
+bool status_add_conservation(cJSON *doc, redisContext *c, struct err *e)
 {
     cJSON *audit = audit_run(c, false, e), *conservation, *differences;
     const cJSON *one;
@@ -164,12 +186,12 @@ static bool add_conservation(cJSON *doc, redisContext *c, struct err *e)
             cJSON_Duplicate(cJSON_GetObjectItemCaseSensitive(one, "difference"), false));
     }
     json_get_i64(audit, "redis_lost", 0, INT64_MAX, &lost);
-    status_add_i64(conservation, "redis_lost", lost);
+    add_i64(conservation, "redis_lost", lost);
     cJSON_Delete(audit);
     return true;
 }
 
-bool status_ask_jobs(cJSON *doc, redisContext *c, const struct ctl_settings *s, struct err *e)
+bool status_ask_jobs(cJSON *doc, redisContext *c, const struct status_of *s, struct err *e)
 {
-    return add_schedules(doc, c, s, e) && add_queues(doc, c, s, e) && add_conservation(doc, c, e);
+    return add_schedules(doc, c, s, e) && add_queues(doc, c, s, e);
 }

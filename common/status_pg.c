@@ -1,11 +1,12 @@
-#include <libpq-fe.h>
+#include "common/status.h"
+
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/conf.h"
 #include "common/json.h"
 #include "common/pg.h"
 #include "common/schema.h"
-#include "ctl/status.h"
 
 #define ISO(column) "to_char(" column ", 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 
@@ -62,24 +63,21 @@ static void add_version(cJSON *pg, PGconn *c)
     cJSON_AddStringToObject(pg, "version", number);
 }
 
-enum ctl_exit status_ask_pg(cJSON *doc, const struct ctl_settings *s)
+enum status_pg status_add_pg(cJSON *doc, const char *url, PGconn *c, struct err *e)
 {
     cJSON *pg = cJSON_AddObjectToObject(doc, "postgresql");
-    struct err e = {.cls = ERR_NONE};
-    PGconn *c = pg_connect(s->database_url, "aion2ctl", &e);
-    enum ctl_exit code = CTL_OK;
+    enum status_pg found = STATUS_PG_OK;
 
-    cJSON_AddStringToObject(pg, "url", conf_mask_url(s->database_url));
+    cJSON_AddStringToObject(pg, "url", conf_mask_url(url));
     cJSON_AddBoolToObject(pg, "reachable", c != NULL);
     if (!c) {
-        cJSON_AddStringToObject(pg, "error", e.text);
-        return CTL_UNAVAILABLE;
+        cJSON_AddStringToObject(pg, "error", e->text);
+        return STATUS_PG_DOWN;
     }
     add_version(pg, c);
-    if (!read_tables(c, doc, &e)) {
-        cJSON_AddStringToObject(pg, "error", e.text);
-        code = PQstatus(c) == CONNECTION_OK ? CTL_FAILED : CTL_UNAVAILABLE;
+    if (!read_tables(c, doc, e)) {
+        cJSON_AddStringToObject(pg, "error", e->text);
+        found = PQstatus(c) == CONNECTION_OK ? STATUS_PG_REFUSED : STATUS_PG_DOWN;
     }
-    PQfinish(c);
-    return code;
+    return found;
 }

@@ -1,14 +1,15 @@
+#include "common/status.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/broker.h"
-#include "common/json.h"
+#include "common/clock.h"
+#include "common/conf.h"
 #include "common/keys.h"
 #include "common/msg.h"
-#include "common/rds.h"
 #include "common/schedule.h"
 #include "common/text.h"
-#include "ctl/status.h"
 
 /*
  * Two round trips. The first asks everything whose key is known (PROBES, then the lists of the
@@ -18,7 +19,7 @@
 struct view {
     cJSON *doc;
     cJSON *queue; /* doc.queue */
-    const struct ctl_settings *settings;
+    const struct status_of *settings;
     redisReply *workers; /* SMEMBERS, owned */
     int64_t now_us;      /* Redis' clock */
     int64_t interval_s;  /* what a beat that is alive says, else our own setting */
@@ -35,6 +36,11 @@ struct probe {
 #define EXACT_MAX INT64_C(9007199254740992)
 /* A beat renews its entry every 5 s. */
 #define BEAT_SILENT_S 15
+
+static void add_i64(cJSON *o, const char *name, int64_t n)
+{
+    cJSON_AddNumberToObject(o, name, (double)n);
+}
 
 static bool is_text(const redisReply *r)
 {
@@ -65,7 +71,7 @@ static void read_info(const struct probe *p, const redisReply *r, struct view *v
 
 static void read_count(const struct probe *p, const redisReply *r, struct view *v)
 {
-    status_add_i64(v->queue, p->name, r->integer);
+    add_i64(v->queue, p->name, r->integer);
 }
 
 static void read_next_delayed(const struct probe *p, const redisReply *r, struct view *v)
@@ -74,7 +80,7 @@ static void read_next_delayed(const struct probe *p, const redisReply *r, struct
         r->elements == 2 && is_text(r->element[1]) ? strtod(r->element[1]->str, NULL) : -1;
 
     if (due_ms >= 0 && due_ms < EXACT_MAX) {
-        status_add_i64(v->queue, p->name, (int64_t)(due_ms / 1000) - v->now_us / 1000000);
+        add_i64(v->queue, p->name, (int64_t)(due_ms / 1000) - v->now_us / 1000000);
     }
 }
 
@@ -86,7 +92,7 @@ static void read_counters(const struct probe *p, const redisReply *r, struct vie
     for (size_t i = 0; i + 1 < r->elements; i += 2) {
         if (is_text(r->element[i]) && is_text(r->element[i + 1]) &&
             text_to_i64(r->element[i + 1]->str, -EXACT_MAX, EXACT_MAX, &n)) {
-            status_add_i64(counters, r->element[i]->str, n);
+            add_i64(counters, r->element[i]->str, n);
         }
     }
 }
@@ -109,7 +115,7 @@ static void read_beats(const struct probe *p, const redisReply *r, struct view *
         }
         cJSON_AddStringToObject(beat, "boot", r->element[i]->str);
         seen_s = v->now_us / 1000000 - seen_s;
-        status_add_i64(beat, "seen_ago_s", seen_s);
+        add_i64(beat, "seen_ago_s", seen_s);
         cJSON_AddBoolToObject(beat, "alive", seen_s <= BEAT_SILENT_S);
         if (seen_s <= BEAT_SILENT_S) {
             json_get_i64(beat, "interval", 1, 86400, &v->interval_s);
@@ -137,7 +143,7 @@ static void read_last_slot(const struct probe *p, const redisReply *r, struct vi
     int64_t last_s;
 
     if (text_to_i64(r->str, 0, INT64_MAX / 1000000, &last_s)) {
-        status_add_i64(schedule, p->name, last_s);
+        add_i64(schedule, p->name, last_s);
         cJSON_AddBoolToObject(schedule, "late", schedule_is_late(last_s, v->now_us, v->interval_s));
     }
 }
@@ -203,12 +209,12 @@ static bool read_lists(redisContext *c, struct view *v, struct err *e)
         if (!r) {
             return false;
         }
-        status_add_i64(one, "priority", step * 3);
-        status_add_i64(one, "length", r->type == REDIS_REPLY_INTEGER ? r->integer : 0);
+        add_i64(one, "priority", step * 3);
+        add_i64(one, "length", r->type == REDIS_REPLY_INTEGER ? r->integer : 0);
         total += r->type == REDIS_REPLY_INTEGER ? r->integer : 0;
         freeReplyObject(r);
     }
-    status_add_i64(v->queue, "ready", total);
+    add_i64(v->queue, "ready", total);
     return true;
 }
 
@@ -240,14 +246,13 @@ static void add_durations(cJSON *worker, int64_t now_s)
     cJSON_ArrayForEach(task, json_get_arr(worker, "running"))
     {
         if (json_get_i64(task, "since", 0, INT64_MAX, &since_s)) {
-            status_add_i64(task, "for_s", now_s > since_s ? now_s - since_s : 0);
+            add_i64(task, "for_s", now_s > since_s ? now_s - since_s : 0);
         }
     }
 }
 
-/* A worker's entry: what its heartbeat says, plus its boot id and whether it is heard of. */
-static cJSON *worker_entry(const struct view *v, const redisReply *boot,
-                           const redisReply *heartbeat, int64_t held)
+cJSON *status_worker(const redisReply *boot, const redisReply *heartbeat, int64_t held,
+                     int64_t now_s)
 {
     struct err ignored;
     cJSON *w = heartbeat->type == REDIS_REPLY_STRING
@@ -262,8 +267,8 @@ static cJSON *worker_entry(const struct view *v, const redisReply *boot,
     cJSON_DeleteItemFromObjectCaseSensitive(w, "boot");
     cJSON_AddStringToObject(w, "boot", boot->str);
     cJSON_AddBoolToObject(w, "alive", alive);
-    add_durations(w, v->now_us / 1000000);
-    status_add_i64(w, "held", held);
+    add_durations(w, now_s);
+    add_i64(w, "held", held);
     return w;
 }
 
@@ -287,7 +292,8 @@ static bool second_round(redisContext *c, struct view *v, struct err *e)
         int64_t own = count && count->type == REDIS_REPLY_INTEGER ? count->integer : 0;
 
         if (count && is_text(boots->element[i])) {
-            cJSON_AddItemToArray(workers, worker_entry(v, boots->element[i], heartbeat, own));
+            cJSON_AddItemToArray(
+                workers, status_worker(boots->element[i], heartbeat, own, v->now_us / 1000000));
             held += own;
         }
         freeReplyObject(heartbeat);
@@ -296,7 +302,7 @@ static bool second_round(redisContext *c, struct view *v, struct err *e)
             return false;
         }
     }
-    status_add_i64(v->queue, "held", held);
+    add_i64(v->queue, "held", held);
     return true;
 }
 
@@ -305,55 +311,66 @@ static void add_schedule(struct view *v)
     int64_t next_us = schedule_next_us(v->now_us, v->interval_s);
     cJSON *schedule = json_get_obj(v->doc, "schedule");
 
-    status_add_i64(schedule, "interval_s", v->interval_s);
-    status_add_i64(schedule, "next_slot", next_us / 1000000);
-    status_add_i64(schedule, "next_in_s", (next_us - v->now_us + 999999) / 1000000);
+    add_i64(schedule, "interval_s", v->interval_s);
+    add_i64(schedule, "next_slot", next_us / 1000000);
+    add_i64(schedule, "next_in_s", (next_us - v->now_us + 999999) / 1000000);
 }
 
-static bool ask_everything(struct view *v, struct err *e)
+static bool ask_everything(redisContext *c, struct view *v, struct err *e)
 {
-    struct rds_addr addr;
-    redisContext *c = NULL;
-    bool ok = rds_parse_url(v->settings->redis_url, &addr, e);
+    bool ok = first_round(c, v, e) && second_round(c, v, e);
 
-    if (ok) {
-        c = rds_connect(&addr, STATUS_TIMEOUT_MS, e);
-        ok = c && first_round(c, v, e) && second_round(c, v, e);
-    }
     if (ok) {
         add_schedule(v);
         ok = status_ask_jobs(v->doc, c, v->settings, e) &&
              status_ask_retries(v->doc, c, v->now_us, e);
     }
     freeReplyObject(v->workers);
-    if (c) {
-        redisFree(c);
-    }
     return ok;
 }
 
-bool status_ask_redis(cJSON *doc, const struct ctl_settings *s)
+bool status_add_redis(cJSON *doc, const struct status_of *s, const char *url, redisContext *c,
+                      struct err *e)
 {
-    static const char *const MINE[] = {"workers",      "beats",        "schedule",
-                                       "queue",        "counters",     "schedules",
-                                       "other_queues", "conservation", "retries"};
+    static const char *const MINE[] = {"workers",  "beats",     "schedule",     "queue",
+                                       "counters", "schedules", "other_queues", "retries"};
     struct view v = {.doc = doc, .settings = s, .interval_s = s->batch_interval_s};
     cJSON *redis = cJSON_AddObjectToObject(doc, "redis");
     cJSON *schedule = cJSON_AddObjectToObject(doc, "schedule");
-    struct err e;
     bool ok;
 
     v.queue = cJSON_AddObjectToObject(doc, "queue");
     cJSON_AddStringToObject(v.queue, "name", s->task_queue);
     cJSON_AddStringToObject(schedule, "name", SCHEDULE_BATCH);
-    cJSON_AddStringToObject(redis, "url", conf_mask_url(s->redis_url));
-    ok = ask_everything(&v, &e);
+    cJSON_AddStringToObject(redis, "url", conf_mask_url(url));
+    ok = c && ask_everything(c, &v, e);
     cJSON_AddBoolToObject(redis, "reachable", ok);
     if (!ok) {
-        cJSON_AddStringToObject(redis, "error", e.text);
+        cJSON_AddStringToObject(redis, "error", e->text);
         for (size_t i = 0; i < ARRAY_LEN(MINE); i++) { /* half an answer would mislead */
             cJSON_DeleteItemFromObjectCaseSensitive(doc, MINE[i]);
         }
     }
     return ok;
+}
+
+/* ---- how old the ranking is ---- */
+
+void status_judge_ranking(cJSON *doc, const struct status_of *s)
+{
+    cJSON *ranking = json_get_obj(doc, "ranking"), *schedule = json_get_obj(doc, "schedule");
+    int64_t age_s, next_in_s, gap_s = s->batch_interval_s, now_us = clock_wall_us();
+
+    if (!json_get_i64(schedule, "gap_s", 1, INT64_MAX, &gap_s)) {
+        json_get_i64(schedule, "interval_s", 1, INT64_MAX, &gap_s);
+    }
+    if (!json_get_i64(ranking, "age_s", INT64_MIN, INT64_MAX, &age_s)) {
+        return;
+    }
+    /* Without Redis the wall clock has to do. */
+    if (!json_get_i64(schedule, "next_in_s", 0, INT64_MAX, &next_in_s)) {
+        next_in_s = (schedule_next_us(now_us, gap_s) - now_us) / 1000000;
+    }
+    add_i64(ranking, "next_in_s", next_in_s);
+    cJSON_AddBoolToObject(ranking, "stale", age_s > 2 * gap_s);
 }

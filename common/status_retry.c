@@ -1,11 +1,12 @@
 /* Tasks that wait for another attempt: when, and what follows. */
+#include "common/status.h"
+
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/keys.h"
 #include "common/script.h"
 #include "common/text.h"
-#include "ctl/status.h"
 
 /*
  * Of the next delayed messages, those whose stored result says RETRY, with its timetable. Messages
@@ -49,7 +50,7 @@ static void add_retry(cJSON *list, const redisReply *r, int64_t now_us)
     o = cJSON_CreateObject();
     cJSON_AddStringToObject(o, "id", r->element[0]->str);
     cJSON_AddStringToObject(o, "timetable", r->element[1]->str);
-    status_add_i64(o, "in_s", (int64_t)(due_ms / 1000) - now_us / 1000000);
+    cJSON_AddNumberToObject(o, "in_s", (double)((int64_t)(due_ms / 1000) - now_us / 1000000));
     cJSON_AddItemToArray(list, o);
 }
 

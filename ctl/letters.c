@@ -10,6 +10,13 @@
 
 #define PIECE_BYTES MIB /* of an oversized message, at a time */
 
+const struct opt LETTERS_SHOW_OPTS[] = {
+    {"json", OPT_FLAG, offsetof(struct letters_options, json), 0, 0, NULL},
+    {"bytes", OPT_I64, offsetof(struct letters_options, bytes), 0, 1 << 30, NULL},
+    {"out", OPT_TEXT, offsetof(struct letters_options, out), 0, 0, NULL},
+    OPT_END,
+};
+
 struct call {
     const struct ctl_settings *settings;
     const struct letters_words *words;
@@ -217,28 +224,6 @@ static bool says_which(const struct call *k)
     return k->filter.name_count > 0 || k->o.task || k->o.reason || k->o.older_s > 0 || k->o.all;
 }
 
-static cJSON *counts_json(const struct call *k, const struct letters_counts *n)
-{
-    const struct {
-        const char *name;
-        int64_t n;
-    } MEMBERS[] = {{"total", n->total},
-                   {"matched", n->matched},
-                   {"changed", n->changed},
-                   {"vanished", n->vanished},
-                   {"refused", n->refused}};
-    cJSON *obj = cJSON_CreateObject();
-
-    for (size_t i = 0; i < ARRAY_LEN(MEMBERS); i++) {
-        cJSON_AddNumberToObject(obj, MEMBERS[i].name, (double)MEMBERS[i].n);
-    }
-    cJSON_AddBoolToObject(obj, "dry_run", k->o.dry_run);
-    if (n->refused > 0) {
-        cJSON_AddStringToObject(obj, "error", n->why.text);
-    }
-    return obj;
-}
-
 static void print_counts(const struct call *k, const char *done, const struct letters_counts *n)
 {
     char changed[TERM_NUMBER_SIZE], total[TERM_NUMBER_SIZE];
@@ -270,7 +255,7 @@ static int change(struct call *k, bool drop)
         return ctl_fail_err(k->command, &e);
     }
     if (k->o.json) {
-        ctl_print_json(k->command, counts_json(k, &n));
+        ctl_print_json(k->command, letters_counts_json(&n, k->o.dry_run));
     } else {
         print_counts(k, drop ? "dropped" : k->words->backed, &n);
     }

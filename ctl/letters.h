@@ -21,6 +21,29 @@ struct letters_options {
     bool all, dry_run, json;
 };
 
+/*
+ * Rows of the tables of options that both have; each command begins its filters with its own.
+ */
+#define LETTERS_FILTER(name, member)                                                               \
+    {                                                                                              \
+        name, OPT_TEXT, offsetof(struct letters_options, member), 0, 0, NULL                       \
+    }
+#define LETTERS_FILTERS                                                                            \
+    {"older", OPT_SPAN, offsetof(struct letters_options, older_s), 1, INT64_C(3155760000), NULL},  \
+    {                                                                                              \
+        "json", OPT_FLAG, offsetof(struct letters_options, json), 0, 0, NULL                       \
+    }
+#define LETTERS_LIMIT                                                                              \
+    {                                                                                              \
+        "limit", OPT_I64, offsetof(struct letters_options, limit), 1, 10000, NULL                  \
+    }
+#define LETTERS_CHANGES                                                                            \
+    {"all", OPT_FLAG, offsetof(struct letters_options, all), 0, 0, NULL},                          \
+    {                                                                                              \
+        "dry-run", OPT_FLAG, offsetof(struct letters_options, dry_run), 0, 0, NULL                 \
+    }
+extern const struct opt LETTERS_SHOW_OPTS[];
+
 int letters_cmd_list(const struct ctl_settings *s, const struct letters_words *w,
                      const struct opt *opts, int argc, char **argv);
 int letters_cmd_show(const struct ctl_settings *s, const struct letters_words *w,

@@ -35,37 +35,12 @@ const char CTL_QUARANTINE_HELP[] =
     "Exit codes: 0 done, 1 nothing of that name, or some could not be changed, 64\n"
     "wrong usage, 69 Redis not reachable.\n";
 
-#define FILTERS                                                                                    \
-    {"reason", OPT_TEXT, offsetof(struct letters_options, reason), 0, 0, NULL},                    \
-        {"older", OPT_SPAN, offsetof(struct letters_options, older_s), 1, INT64_C(3155760000),     \
-         NULL},                                                                                    \
-    {                                                                                              \
-        "json", OPT_FLAG, offsetof(struct letters_options, json), 0, 0, NULL                       \
-    }
-#define CHANGES                                                                                    \
-    {"all", OPT_FLAG, offsetof(struct letters_options, all), 0, 0, NULL},                          \
-    {                                                                                              \
-        "dry-run", OPT_FLAG, offsetof(struct letters_options, dry_run), 0, 0, NULL                 \
-    }
+#define FILTERS LETTERS_FILTER("reason", reason), LETTERS_FILTERS
 
-static const struct opt LIST_OPTS[] = {
-    FILTERS,
-    {"limit", OPT_I64, offsetof(struct letters_options, limit), 1, 10000, NULL},
-    OPT_END,
-};
-static const struct opt SHOW_OPTS[] = {
-    {"json", OPT_FLAG, offsetof(struct letters_options, json), 0, 0, NULL},
-    {"bytes", OPT_I64, offsetof(struct letters_options, bytes), 0, 1 << 30, NULL},
-    {"out", OPT_TEXT, offsetof(struct letters_options, out), 0, 0, NULL},
-    OPT_END,
-};
-static const struct opt REPLAY_OPTS[] = {
-    FILTERS,
-    CHANGES,
-    {"queue", OPT_TEXT, offsetof(struct letters_options, queue), 0, 0, NULL},
-    OPT_END,
-};
-static const struct opt DROP_OPTS[] = {FILTERS, CHANGES, OPT_END};
+static const struct opt LIST_OPTS[] = {FILTERS, LETTERS_LIMIT, OPT_END};
+static const struct opt REPLAY_OPTS[] = {FILTERS, LETTERS_CHANGES, LETTERS_FILTER("queue", queue),
+                                         OPT_END};
+static const struct opt DROP_OPTS[] = {FILTERS, LETTERS_CHANGES, OPT_END};
 
 static const struct letters_words WORDS = {&LETTERS_QUARANTINE, "quarantine", "replay", "replayed"};
 
@@ -76,7 +51,7 @@ static int list(const struct ctl_settings *s, int argc, char **argv)
 
 static int show(const struct ctl_settings *s, int argc, char **argv)
 {
-    return letters_cmd_show(s, &WORDS, SHOW_OPTS, argc, argv);
+    return letters_cmd_show(s, &WORDS, LETTERS_SHOW_OPTS, argc, argv);
 }
 
 static int replay(const struct ctl_settings *s, int argc, char **argv)
@@ -90,6 +65,9 @@ static int drop(const struct ctl_settings *s, int argc, char **argv)
 }
 
 const struct ctl_verb CTL_QUARANTINE_VERBS[] = {
-    {"list", list, LIST_OPTS}, {"show", show, SHOW_OPTS}, {"replay", replay, REPLAY_OPTS},
-    {"drop", drop, DROP_OPTS}, {NULL, NULL, NULL},
+    {"list", list, LIST_OPTS},
+    {"show", show, LETTERS_SHOW_OPTS},
+    {"replay", replay, REPLAY_OPTS},
+    {"drop", drop, DROP_OPTS},
+    {NULL, NULL, NULL},
 };

@@ -1,9 +1,8 @@
-#include <math.h>
+#include "ctl/status.h"
 
 #include "common/clock.h"
-#include "common/json.h"
-#include "common/schedule.h"
-#include "ctl/status.h"
+#include "common/pg.h"
+#include "common/status.h"
 
 const char CTL_STATUS_HELP[] =
     "Usage: aion2ctl status [--json]\n"
@@ -26,33 +25,43 @@ const char CTL_STATUS_HELP[] =
     "Exit codes: 0 everything could be read, 1 the database needs aion2ctl migrate,\n"
     "64 wrong usage, 69 Redis or PostgreSQL is not reachable (the rest is shown).\n";
 
-void status_add_i64(cJSON *obj, const char *name, int64_t v)
+bool status_ask_redis(cJSON *doc, const struct ctl_settings *s)
 {
-    cJSON_AddNumberToObject(obj, name, (double)v);
+    const struct status_of of = {s->task_queue, s->batch_interval_s};
+    struct rds_addr addr;
+    redisContext *c = NULL;
+    struct err e;
+    bool ok;
+
+    if (rds_parse_url(s->redis_url, &addr, &e)) {
+        c = rds_connect(&addr, STATUS_TIMEOUT_MS, &e);
+    }
+    ok = status_add_redis(doc, &of, s->redis_url, c, &e);
+    if (ok && !status_add_conservation(doc, c, &e)) {
+        ok = false;
+    }
+    if (c) {
+        redisFree(c);
+    }
+    return ok;
 }
 
-/* How old the ranking is and when the next is to be expected, as far as it is known. */
-static void judge_ranking(cJSON *doc, int64_t interval_s)
+enum ctl_exit status_ask_pg(cJSON *doc, const struct ctl_settings *s)
 {
-    cJSON *ranking = json_get_obj(doc, "ranking");
-    cJSON *schedule = json_get_obj(doc, "schedule");
-    int64_t age_s, next_in_s;
-    int64_t now_us = clock_wall_us();
+    static const enum ctl_exit CODES[] = {[STATUS_PG_OK] = CTL_OK,
+                                          [STATUS_PG_DOWN] = CTL_UNAVAILABLE,
+                                          [STATUS_PG_REFUSED] = CTL_FAILED};
+    struct err e = {.cls = ERR_NONE};
+    PGconn *c = pg_connect(s->database_url, "aion2ctl", &e);
+    enum status_pg found = status_add_pg(doc, s->database_url, c, &e);
 
-    json_get_i64(schedule, "interval_s", 1, INT64_MAX, &interval_s);
-    if (!json_get_i64(ranking, "age_s", INT64_MIN, INT64_MAX, &age_s)) {
-        return;
-    }
-    /* Without Redis the wall clock has to do. */
-    if (!json_get_i64(schedule, "next_in_s", 0, INT64_MAX, &next_in_s)) {
-        next_in_s = (schedule_next_us(now_us, interval_s) - now_us) / 1000000;
-    }
-    status_add_i64(ranking, "next_in_s", next_in_s);
-    cJSON_AddBoolToObject(ranking, "stale", age_s > 2 * interval_s);
+    PQfinish(c);
+    return CODES[found];
 }
 
 static int gather_and_print(const struct ctl_settings *s, bool as_json)
 {
+    const struct status_of of = {s->task_queue, s->batch_interval_s};
     cJSON *doc = cJSON_CreateObject();
     char iso[CLOCK_ISO_SIZE];
     int code, printed = CTL_OK;
@@ -65,7 +74,7 @@ static int gather_and_print(const struct ctl_settings *s, bool as_json)
     if (!redis) {
         code = CTL_UNAVAILABLE;
     }
-    judge_ranking(doc, s->batch_interval_s);
+    status_judge_ranking(doc, &of);
     if (as_json) {
         printed = ctl_print_json("status", doc);
     } else {

@@ -153,6 +153,14 @@ def test_the_interval_is_what_the_beats_say(redis_server, pg, status):
     assert doc["ranking"]["stale"] is False
 
 
+def test_stale_goes_by_the_timetable_when_there_is_one(redis_server, pg, status):
+    redis_server.client().hset("aion2:schedules", "batch", '{"cron": "30 3 * * *"}')
+    set_ranking(pg, 20 * 3600)
+    assert status()["ranking"]["stale"] is False and status()["schedule"]["gap_s"] == 86400
+    set_ranking(pg, 49 * 3600)
+    assert status()["ranking"]["stale"] is True
+
+
 def test_a_slot_that_is_late_is_called_so(redis_server, ctl, status):
     redis_server.client().hset("aion2:beat:last", "batch", now_s(redis_server) - 5000)
     assert status()["schedule"]["late"] is True
