@@ -34,7 +34,7 @@ LDFLAGS_asan   := -fsanitize=address,undefined
 compile = $(CC) $(CPPFLAGS) $(CFLAGS_ALL) $(CFLAGS_$(BUILD)) $(CFLAGS)
 link    = $(CC) $(CFLAGS_$(BUILD)) $(LDFLAGS_$(BUILD)) $(LDFLAGS)
 
-LIBS := -lpq -lhiredis -lcjson -lz -lbz2 -lm -lpthread
+LIBS := -lpq -lhiredis -lcjson -lz -lbz2 -lcrypto -lm -lpthread
 
 obj = $(patsubst %.c,$(OUT)/%.o,$(wildcard $(1)))
 
@@ -57,8 +57,8 @@ $(OUT)/bin/aion2-worker: $(call obj,worker/*.c) $(OUT)/libcommon.a
 $(OUT)/bin/aion2-beat: $(call obj,scheduler/*.c) $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
-	@$(link) -o $@ $^ -lcurl -lcrypto $(LIBS)
-$(OUT)/bin/aion2-api: $(call obj,api/*.c) $(OUT)/gen/assets.o $(OUT)/libcommon.a
+	@$(link) -o $@ $^ -lcurl $(LIBS)
+$(OUT)/bin/aion2-api: $(call obj,api/*.c) $(call obj,api/admin/*.c) $(OUT)/gen/assets.o $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
 	@$(link) -o $@ $^ -levent_core -levent_extra -lcurl $(LIBS)
@@ -74,7 +74,7 @@ $(OUT)/%.o: %.c $(OUT)/flags
 $(OUT)/gen/migrations.c: migrations/embed.sh $(wildcard migrations/*.sql)
 	@mkdir -p $(@D)
 	sh migrations/embed.sh >$@.new && mv $@.new $@
-ASSETS := $(shell find api/openapi.json api/web -type f 2>/dev/null)
+ASSETS := $(shell find api/openapi.json api/admin api/web -type f -not -name '*.[ch]' 2>/dev/null)
 $(OUT)/gen/assets.c: api/embed.sh $(ASSETS)
 	@mkdir -p $(@D)
 	sh api/embed.sh >$@.new && mv $@.new $@
@@ -126,7 +126,7 @@ build/fuzz/%: test/fuzz/%.c FORCE
 	$(FUZZ_CC) $(CPPFLAGS) -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
 	  -ffp-contract=off -o $@ $< $(FUZZ_DEPS_$(patsubst fuzz_%,%,$*)) $(FUZZ_COMMON) $(OUT)/gen/migrations.c -levent_core -levent_extra -lcurl $(LIBS)
 
-SOURCES := $(wildcard common/*.[ch] worker/*.[ch] scheduler/*.[ch] api/*.[ch] ctl/*.[ch] \
+SOURCES := $(wildcard common/*.[ch] worker/*.[ch] scheduler/*.[ch] api/*.[ch] api/admin/*.[ch] ctl/*.[ch] \
              test/unit/*.[ch] test/fuzz/*.[ch])
 format:
 	clang-format-14 -i $(SOURCES)

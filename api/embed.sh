@@ -3,7 +3,7 @@
 # assembler copies the bytes in, so nothing is escaped and nothing is read at run time.
 set -eu
 cd "$(dirname "$0")"
-files=$(find openapi.json web -type f ! -name '.*' 2>/dev/null | LC_ALL=C sort)
+files=$(find openapi.json admin web -type f ! -name '.*' ! -name '*.[ch]' 2>/dev/null | LC_ALL=C sort)
 printf '/* Made by api/embed.sh from the files it names; do not edit. */\n#include "api/assets.h"\n\n'
 n=0
 for f in $files; do

@@ -10,6 +10,7 @@
 #include <sys/time.h>
 #include <unistd.h>
 
+#include "api/admin/admin.h"
 #include "api/cors.h"
 #include "api/loop.h"
 #include "common/log.h"
@@ -153,6 +154,7 @@ static void block_signals(void)
 
 static int serve(const struct api_settings *s, const struct sockaddr_storage *addr)
 {
+    struct admin *admin = NULL;
     struct loop *loops[LOOPS_MAX];
     int threads = api_settings_threads(s), started = 0;
     struct loader *loader;
@@ -165,11 +167,14 @@ static int serve(const struct api_settings *s, const struct sockaddr_storage *ad
     while (started < threads && (loops[started] = loop_start(s, loader, addr, &e))) {
         started++;
     }
-    if (started == threads) {
+    if (started == threads && (admin = admin_start(s, &e)) != NULL) {
         log_info("api.ready", "listen=%s threads=%d", s->listen, threads);
         wait_for_stop();
     } else {
         log_error("api.start", "error=%s", LOGQ(e.text));
+    }
+    if (admin) {
+        admin_stop(admin);
     }
     for (int i = 0; i < started; i++) {
         loop_stop(loops[i]);
@@ -178,9 +183,10 @@ static int serve(const struct api_settings *s, const struct sockaddr_storage *ad
     for (int i = 0; i < started; i++) {
         loop_join(loops[i]);
     }
+    admin_join(admin);
     loader_free(loader);
     log_info("api.stopped", "threads=%d", started);
-    return started == threads ? EXIT_OK : EXIT_FAILED;
+    return admin ? EXIT_OK : EXIT_FAILED;
 }
 
 enum action { ACT_SERVE, ACT_CHECK_CONFIG, ACT_HEALTH, ACT_DONE, ACT_BAD };
@@ -232,7 +238,8 @@ int main(int argc, char **argv)
         return usage_error("wrong option; see aion2-api --help", NULL);
     }
     if (!conf_load(API_SETTINGS_ITEMS, API_SETTINGS_COUNT, &s, &e) ||
-        !cors_check_list(s.cors_origins, &e) || !parse_listen(&s, &addr, &e)) {
+        !cors_check_list(s.cors_origins, &e) || !admin_check_settings(&s, &e) ||
+        !parse_listen(&s, &addr, &e)) {
         return usage_error("settings", e.text);
     }
     if (act == ACT_CHECK_CONFIG) {

@@ -9,7 +9,7 @@
 #include "api/route.h"
 #include "common/json.h"
 
-static void add_ref(cJSON *parent, const char *key, const char *kind, const char *name)
+void openapi_add_ref(cJSON *parent, const char *key, const char *kind, const char *name)
 {
     char ref[96];
     cJSON *o = cJSON_AddObjectToObject(parent, key);
@@ -20,7 +20,7 @@ static void add_ref(cJSON *parent, const char *key, const char *kind, const char
 
 /* ---- parameters ---- */
 
-static cJSON *param_schema(const struct query_param *p)
+cJSON *openapi_value_schema(const struct query_param *p)
 {
     cJSON *s = cJSON_CreateObject();
 
@@ -37,22 +37,19 @@ static cJSON *param_schema(const struct query_param *p)
     return s;
 }
 
-static cJSON *make_params(const struct route *r)
+void openapi_add_params(cJSON *list, const struct query_param *params, size_t n, const char *where)
 {
-    cJSON *list = cJSON_CreateArray();
-
-    for (size_t i = 0; i < r->param_count; i++) {
-        const struct query_param *p = &r->params[i];
+    for (size_t i = 0; i < n; i++) {
+        const struct query_param *p = &params[i];
         cJSON *o = cJSON_CreateObject();
 
         cJSON_AddStringToObject(o, "name", p->name);
-        cJSON_AddStringToObject(o, "in", "query");
+        cJSON_AddStringToObject(o, "in", where);
         cJSON_AddStringToObject(o, "description", p->help);
-        cJSON_AddBoolToObject(o, "required", p->kind == QUERY_TEXT);
-        cJSON_AddItemToObject(o, "schema", param_schema(p));
+        cJSON_AddBoolToObject(o, "required", p->kind == QUERY_TEXT || strcmp(where, "path") == 0);
+        cJSON_AddItemToObject(o, "schema", openapi_value_schema(p));
         cJSON_AddItemToArray(list, o);
     }
-    return list;
 }
 
 /* ---- operations ---- */
@@ -65,7 +62,7 @@ static cJSON *make_success(const struct route *r, bool with_body)
     if (with_body) {
         cJSON *content = cJSON_AddObjectToObject(o, "content");
 
-        add_ref(cJSON_AddObjectToObject(content, r->type), "schema", "schemas", r->schema);
+        openapi_add_ref(cJSON_AddObjectToObject(content, r->type), "schema", "schemas", r->schema);
     }
     return o;
 }
@@ -76,7 +73,8 @@ static cJSON *make_body(const struct route *r)
     cJSON *content = cJSON_AddObjectToObject(o, "content");
 
     cJSON_AddBoolToObject(o, "required", true);
-    add_ref(cJSON_AddObjectToObject(content, "application/json"), "schema", "schemas", r->body);
+    openapi_add_ref(cJSON_AddObjectToObject(content, "application/json"), "schema", "schemas",
+                    r->body);
     return o;
 }
 
@@ -89,17 +87,17 @@ static cJSON *make_operation(const struct route *r, const char *method)
     snprintf(id, sizeof id, "%s%s", r->id, strcmp(method, "head") == 0 ? "Head" : "");
     cJSON_AddStringToObject(o, "operationId", id);
     cJSON_AddStringToObject(o, "summary", r->summary);
-    cJSON_AddItemToObject(o, "parameters", make_params(r));
+    openapi_add_params(cJSON_AddArrayToObject(o, "parameters"), r->params, r->param_count, "query");
     if (r->body && strcmp(method, "post") == 0) {
         cJSON_AddItemToObject(o, "requestBody", make_body(r));
     }
     responses = cJSON_AddObjectToObject(o, "responses");
     cJSON_AddItemToObject(responses, "200", make_success(r, strcmp(method, "head") != 0));
     if (r->cached) {
-        add_ref(responses, "304", "responses", "NotModified");
+        openapi_add_ref(responses, "304", "responses", "NotModified");
     }
-    add_ref(responses, "4XX", "responses", "Problem");
-    add_ref(responses, "503", "responses", "Unavailable");
+    openapi_add_ref(responses, "4XX", "responses", "Problem");
+    openapi_add_ref(responses, "503", "responses", "Unavailable");
     return o;
 }
 

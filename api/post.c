@@ -10,36 +10,48 @@
 #define DETAIL_SIZE 320
 
 /* "application/json", perhaps with parameters behind it. */
-static bool is_json(const struct request *rq)
+static bool is_json(struct evhttp_request *http)
 {
     static const char JSON[] = "application/json";
-    const char *type =
-        evhttp_find_header(evhttp_request_get_input_headers(rq->http), "Content-Type");
+    const char *type = evhttp_find_header(evhttp_request_get_input_headers(http), "Content-Type");
     size_t len = sizeof JSON - 1;
 
     return type && strncasecmp(type, JSON, len) == 0 && strchr("; \t", type[len]);
 }
 
-cJSON *post_read(const struct request *rq)
+cJSON *post_parse(struct evhttp_request *http, int *status, const char **detail)
 {
-    struct evbuffer *in = evhttp_request_get_input_buffer(rq->http);
+    struct evbuffer *in = evhttp_request_get_input_buffer(http);
     size_t len = evbuffer_get_length(in); /* at most LOOP_BODY_MAX */
     const char *bytes = len ? (const char *)evbuffer_pullup(in, -1) : "";
     struct err e = {0};
     cJSON *doc = NULL;
 
-    if (!is_json(rq)) {
-        reply_problem(rq, 415, NULL,
-                      "The body must be sent as JSON, and its Content-Type must say so.");
+    if (!is_json(http)) {
+        *status = 415;
+        *detail = "The body must be sent as JSON, and its Content-Type must say so.";
         return NULL;
     }
     if (bytes) {
         doc = json_parse(bytes, len, &e);
     }
     if (!doc || !cJSON_IsObject(doc)) {
-        reply_problem(rq, 400, NULL, "The body must be one JSON object.");
+        *status = 400;
+        *detail = "The body must be one JSON object.";
         cJSON_Delete(doc);
         return NULL;
+    }
+    return doc;
+}
+
+cJSON *post_read(const struct request *rq)
+{
+    const char *detail;
+    int status;
+    cJSON *doc = post_parse(rq->http, &status, &detail);
+
+    if (!doc) {
+        reply_problem(rq, status, NULL, detail);
     }
     return doc;
 }

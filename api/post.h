@@ -10,6 +10,11 @@
  * refuses.
  */
 
+/*
+ * The same without an answer: NULL, and *status and *detail of the refusal.
+ */
+cJSON *post_parse(struct evhttp_request *http, int *status, const char **detail) MUST_CHECK;
+
 /* The body as an object, the caller's (cJSON_Delete); NULL: refused. */
 cJSON *post_read(const struct request *rq) MUST_CHECK;
 

@@ -26,6 +26,14 @@ static int hex_digit(char c)
     return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
+static void clear_value(const struct query_param *p, struct query_value *v)
+{
+    v->given = false;
+    v->number = p->fallback;
+    v->len = 0;
+    v->text[0] = '\0';
+}
+
 bool query_decode(const char *s, size_t len, char *out, size_t cap, size_t *out_len)
 {
     size_t n = 0;
@@ -105,6 +113,33 @@ static bool set_text(const struct query_param *p, const char *s, size_t len, str
     return true;
 }
 
+static bool set_value(const struct query_param *p, const char *s, size_t len, struct query_value *v,
+                      struct query_error *e)
+{
+    return p->kind == QUERY_INT ? set_number(p, s, len, v, e) : set_text(p, s, len, v, e);
+}
+
+bool query_parse_value(const struct query_param *p, const char *s, size_t len,
+                       struct query_value *v, struct query_error *e)
+{
+    char escaped[3 * QUERY_PAIR_BYTES];
+    size_t n = 0;
+
+    clear_value(p, v);
+    if (len > QUERY_PAIR_BYTES) {
+        return refuse(e, p->name, "%s is too long.", p->name);
+    }
+    for (size_t i = 0; i < len; i++) {
+        escaped[n++] = s[i];
+        if (s[i] == '+') {
+            memcpy(escaped + n - 1, "%2B", 3);
+            n += 2;
+        }
+    }
+    v->given = true;
+    return set_value(p, escaped, n, v, e);
+}
+
 /* "limit, server" */
 static void list_names(const struct query_param *params, size_t n, char *out, size_t cap)
 {
@@ -153,8 +188,7 @@ static bool parse_pair(const char *s, size_t len, const struct query_param *para
             return refuse(e, key, "%s is given more than once.", params[i].name);
         }
         values[i].given = true;
-        return params[i].kind == QUERY_INT ? set_number(&params[i], value, value_len, &values[i], e)
-                                           : set_text(&params[i], value, value_len, &values[i], e);
+        return set_value(&params[i], value, value_len, &values[i], e);
     }
     return refuse_unknown(params, n, key, e);
 }
@@ -178,10 +212,7 @@ bool query_parse(const char *query, const struct query_param *params, size_t n,
 {
     MUST(n <= QUERY_PARAMS_MAX);
     for (size_t i = 0; i < n; i++) {
-        values[i].given = false;
-        values[i].number = params[i].fallback;
-        values[i].len = 0;
-        values[i].text[0] = '\0';
+        clear_value(&params[i], &values[i]);
     }
     for (const char *p = query ? query : ""; *p;) {
         size_t len = strcspn(p, "&");

@@ -41,6 +41,12 @@ struct query_error {
 bool query_parse(const char *query, const struct query_param *params, size_t n,
                  struct query_value *values, struct query_error *e) MUST_CHECK;
 
+/*
+ * One value (a segment of a path, say) against p, where "+" is itself. The same refusals.
+ */
+bool query_parse_value(const struct query_param *p, const char *s, size_t len,
+                       struct query_value *v, struct query_error *e) MUST_CHECK;
+
 /* Most characters of a text. */
 int query_text_max(const struct query_param *p);
 

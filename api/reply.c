@@ -11,11 +11,12 @@
 
 #include "api/cors.h"
 #include "api/negotiate.h"
+#include "api/problem.h"
+#include "api/protocol.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
 
-#define PROBLEM_MAX   (4 * KIB)
 #define RETRY_AFTER_S "2"
 #define BLOCK_MAX     512
 
@@ -26,35 +27,6 @@ struct request *request_keep(const struct request *rq)
     *copy = *rq;
     copy->query = NULL;
     return copy;
-}
-
-static const char *reason_of(int status)
-{
-    static const struct {
-        int status;
-        const char *reason;
-    } REASONS[] = {
-        {200, "OK"},
-        {204, "No Content"},
-        {304, "Not Modified"},
-        {400, "Bad Request"},
-        {404, "Not Found"},
-        {405, "Method Not Allowed"},
-        {410, "Gone"},
-        {413, "Content Too Large"},
-        {415, "Unsupported Media Type"},
-        {417, "Expectation Failed"},
-        {431, "Request Header Fields Too Large"},
-        {501, "Not Implemented"},
-        {503, "Service Unavailable"},
-    };
-
-    for (size_t i = 0; i < ARRAY_LEN(REASONS); i++) {
-        if (REASONS[i].status == status) {
-            return REASONS[i].reason;
-        }
-    }
-    return "Error";
 }
 
 static void add_header(struct evhttp_request *http, const char *key, const char *value)
@@ -148,14 +120,6 @@ static bool wants_log(const struct request *rq, int status, int64_t ms)
     return which == 'a' || (which == 's' && (status >= 500 || ms >= SLOW_MS));
 }
 
-static const char *method_of(const struct evhttp_request *http)
-{
-    return http->type == EVHTTP_REQ_GET    ? "GET"
-           : http->type == EVHTTP_REQ_HEAD ? "HEAD"
-           : http->type == EVHTTP_REQ_POST ? "POST"
-                                           : "other";
-}
-
 void reply_log(const struct request *rq, int status)
 {
     int64_t us = rq->loop ? clock_mono_us() - rq->began_us : 0;
@@ -169,7 +133,7 @@ void reply_log(const struct request *rq, int status)
         evhttp_connection_get_peer(rq->http->evcon, &peer, &port);
     }
     log_info("http.request", "method=%s target=%s status=%d us=%" PRId64 " bytes=%zu client=%s",
-             method_of(rq->http), LOGQ(rq->http->uri), status, us,
+             protocol_method(rq->http->type), LOGQ(rq->http->uri), status, us,
              evbuffer_get_length(rq->http->output_buffer), LOGQ(peer ? peer : ""));
 }
 
@@ -180,7 +144,7 @@ static void finish(const struct request *rq, int status)
     if (rq->loop && rq->loop->draining) {
         add_header(rq->http, "Connection", "close");
     }
-    evhttp_send_reply(rq->http, status, reason_of(status), NULL);
+    evhttp_send_reply(rq->http, status, problem_reason(status), NULL);
 }
 
 void reply_body(const struct request *rq, const struct reply *r, struct body *b)
@@ -249,32 +213,17 @@ void reply_preflight(const struct request *rq, const char *allow)
     finish(rq, 204);
 }
 
-/* extra: a further member, or NULL. */
-struct problem {
-    int status;
-    const char *detail;
-    const char *extra_key, *extra;
-};
-
 static void send_problem(const struct request *rq, const struct problem *p)
 {
     struct body *body;
     struct buf b;
 
     buf_init(&b, PROBLEM_MAX);
-    buf_addf(&b, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":",
-             reason_of(p->status), p->status);
-    buf_add_json(&b, p->detail, strlen(p->detail));
-    if (p->extra && *p->extra) {
-        buf_addf(&b, ",\"%s\":", p->extra_key);
-        buf_add_json(&b, p->extra, strlen(p->extra));
-    }
-    buf_addstr(&b, "}");
-    MUST(!b.failed);
+    MUST(problem_write(&b, p));
     body = body_new(b.data, b.len, false);
     buf_fini(&b);
     MUST(body);
-    add_header(rq->http, "Content-Type", "application/problem+json");
+    add_header(rq->http, "Content-Type", PROBLEM_TYPE);
     add_header(rq->http, "Cache-Control", "no-store");
     if (rq->loop) {
         add_header(rq->http, "Date", rq->loop->date);
@@ -318,6 +267,22 @@ static bool headers_too_large(const struct evhttp_request *http)
     return http->headers_size > LOOP_HEADERS_MAX || waiting > LOOP_HEADERS_MAX;
 }
 
+static _Thread_local struct {
+    void (*fn)(void *arg, struct evhttp_request *http, int status);
+    void *arg;
+} watch;
+
+void reply_watch_refusals(void (*fn)(void *arg, struct evhttp_request *http, int status), void *arg)
+{
+    watch.fn = fn;
+    watch.arg = arg;
+}
+
+static int refusal_of(const struct evhttp_request *http, int error)
+{
+    return error == 400 && headers_too_large(http) ? 431 : error;
+}
+
 /*
  * This takes the place of libevent's own function (the loader of the program looks here first, as
  * it does for malloc), which answers in HTML. evhttp calls it for what it refuses by itself:
@@ -334,13 +299,13 @@ void evhttp_send_error(struct evhttp_request *http, int error, const char *reaso
     }
     evhttp_clear_headers(http->output_headers);
     add_header(http, "Connection", "close");
-    if (error == 413) {
-        reply_problem(&rq, 413, NULL, "The body of a request may have 64 KiB.");
-    } else if (error == 431 || (error == 400 && headers_too_large(http))) {
-        reply_problem(&rq, 431, NULL, "The headers of a request may have 16 KiB.");
-    } else if (error == 400) {
-        reply_problem(&rq, 400, NULL, "This is not a well-formed HTTP request.");
-    } else {
-        reply_problem(&rq, error, NULL, "This cannot be answered.");
+    error = refusal_of(http, error);
+    if (watch.fn) {
+        watch.fn(watch.arg, http, error);
     }
+    reply_problem(&rq, error, NULL,
+                  error == 413   ? "The body of a request may have 64 KiB."
+                  : error == 431 ? "The headers of a request may have 16 KiB."
+                  : error == 400 ? "This is not a well-formed HTTP request."
+                                 : "This cannot be answered.");
 }

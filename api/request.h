@@ -48,6 +48,11 @@ void reply_problem(const struct request *rq, int status, const char *param, cons
 void reply_unavailable(const struct request *rq, const char *detail);
 /* 410, with the address of what is there instead. */
 void reply_gone(const struct request *rq, const char *latest, const char *detail);
+/*
+ * From now on fn learns of what evhttp refuses by itself on this thread (malformed, too large).
+ */
+void reply_watch_refusals(void (*fn)(void *arg, struct evhttp_request *http, int status),
+                          void *arg);
 /* 405. */
 void reply_not_allowed(const struct request *rq, const char *allow);
 

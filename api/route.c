@@ -7,6 +7,7 @@
 #include "api/board.h"
 #include "api/complete.h"
 #include "api/negotiate.h"
+#include "api/protocol.h"
 #include "common/clock.h"
 #include "common/text.h"
 
@@ -152,50 +153,20 @@ static const char *header(const struct evhttp_request *http, const char *name)
 /* What evhttp lets through and HTTP does not. True: answered. */
 static bool refuse_protocol(const struct request *rq)
 {
-    struct evhttp_request *http = rq->http;
-    bool bodyless = (http->type & (EVHTTP_REQ_GET | EVHTTP_REQ_HEAD)) != 0;
-    const char *length = header(http, "Content-Length");
+    const struct protocol_fault *fault = protocol_check(rq->http);
 
-    if (http->headers_size > LOOP_HEADERS_MAX) {
-        evhttp_send_error(http, 431, NULL);
+    if (!fault) {
+        return false;
+    }
+    if (!fault->detail) {
+        evhttp_send_error(rq->http, fault->status, NULL);
         return true;
     }
-    if (http->major != 1) {
-        evhttp_send_error(http, 400, NULL);
-        return true;
+    if (fault->close) {
+        evhttp_add_header(rq->http->output_headers, "Connection", "close");
     }
-    /* evhttp would take the body of a GET for the next request: a way past a proxy's checks. */
-    if (bodyless && (header(http, "Transfer-Encoding") || (length && strcmp(length, "0") != 0))) {
-        evhttp_add_header(http->output_headers, "Connection", "close");
-        reply_problem(rq, 400, NULL, "A GET or HEAD request has no body here.");
-        return true;
-    }
-    if (http->minor >= 1 && !header(http, "Host")) {
-        reply_problem(rq, 400, NULL, "A request needs a Host header.");
-        return true;
-    }
-    return false;
-}
-
-#define ALLOW_SIZE 64
-
-/* "GET, HEAD" */
-static void list_methods(unsigned methods, char allow[ALLOW_SIZE])
-{
-    static const struct {
-        unsigned method;
-        const char *name;
-    } NAMES[] = {{EVHTTP_REQ_GET, "GET"}, {EVHTTP_REQ_HEAD, "HEAD"}, {EVHTTP_REQ_POST, "POST"}};
-
-    allow[0] = '\0';
-
-    for (size_t i = 0; i < ARRAY_LEN(NAMES); i++) {
-        if (methods & NAMES[i].method) {
-            size_t len = strlen(allow);
-
-            snprintf(allow + len, ALLOW_SIZE - len, "%s%s", len ? ", " : "", NAMES[i].name);
-        }
-    }
+    reply_problem(rq, fault->status, NULL, fault->detail);
+    return true;
 }
 
 /* A browser asks whether a page of another origin may use a method here. */
@@ -207,9 +178,9 @@ static bool is_preflight(const struct request *rq)
 
 static void answer_method(const struct request *rq, unsigned methods)
 {
-    char allow[ALLOW_SIZE];
+    char allow[PROTOCOL_ALLOW_SIZE];
 
-    list_methods(methods, allow);
+    protocol_list_methods(methods, allow);
     if (is_preflight(rq)) {
         reply_preflight(rq, allow);
     } else {

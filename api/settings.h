@@ -6,7 +6,12 @@
 /* Settings of aion2-api; the table with defaults and ranges is in settings.c. */
 struct api_settings {
     const char *database_url;
+    const char *redis_url;
+    const char *task_queue;
     const char *listen;
+    const char *admin_listen;
+    const char *admin_socket; /* "": in state_dir */
+    const char *admin_token;  /* "": none but those in PostgreSQL */
     const char *state_dir; /* "": keep nothing on disk */
     const char *log_level;
     const char *cors_origins;

@@ -4,6 +4,7 @@
 #include <libpq-fe.h>
 
 #include "common/err.h"
+#include "common/json.h"
 
 /*
  * Blocking libpq with our defaults: application_name, a connect time-out of 5 s, TCP keepalives of
@@ -16,6 +17,15 @@ PGresult *pg_exec(PGconn *c, const char *sql, struct err *e) MUST_CHECK;
 /* Text parameters; values[i] == NULL is SQL NULL. */
 PGresult *pg_exec_params(PGconn *c, const char *sql, int n, const char *const *values,
                          struct err *e) MUST_CHECK;
+/*
+ * A statement whose one value is a JSON document, which the server builds: nothing is spelled
+ * twice. NULL and *e on failure; NULL and *e with the type "LookupError" when there is no row or
+ * the value is NULL.
+ */
+cJSON *pg_document(PGconn *c, const char *sql, int n, const char *const *values,
+                   struct err *e) MUST_CHECK;
+/* A column of times in such a document: "2026-11-23T12:00:00.000000Z". */
+#define PG_ISO(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 /* For statements whose result does not matter. */
 bool pg_run(PGconn *c, const char *sql, struct err *e) MUST_CHECK;
 

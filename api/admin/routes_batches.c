@@ -1,0 +1,94 @@
+#include <stdio.h>
+
+#include "api/admin/route.h"
+#include "common/runs.h"
+
+/* Batches: what ran, what runs, and starting one. */
+
+static const struct query_param LIST_PARAMS[] = {
+    {"before", QUERY_INT, 1, INT64_MAX, 0,
+     "goes on after this one: next_before of the page before"},
+    {"limit", QUERY_INT, 1, RUNS_PAGE_MAX, 50, "how many"},
+    {"state", QUERY_TEXT_OPTIONAL, 0, 0, 0, "only these: " RUNS_STATES},
+};
+
+static void list_batches(struct admin_call *c)
+{
+    const struct runs_filter f = {
+        .before = c->values[0].number, .limit = c->values[1].number, .state = c->values[2].text};
+    struct err e;
+
+    if (*f.state && !admin_is_word(RUNS_STATES, f.state)) {
+        admin_problem(c, 400, "state", "state must be one of %s.", RUNS_STATES);
+        return;
+    }
+    admin_document(c, runs_list(c->pg, &f, &e), &e);
+}
+
+static const struct admin_field START_BODY[] = {
+    {"reason", ADMIN_TEXT, false, 0, 200, NULL, "why, for the record"},
+};
+
+/*
+ * The id comes from the key: a request that is sent again because its answer was lost asks for the
+ * same run, whatever became of the first one.
+ */
+static void make_task_id(const struct admin_call *c, char out[UUID_SIZE])
+{
+    char name[400];
+
+    if (c->idempotency_key) {
+        snprintf(name, sizeof name, "admin batch %s %s", c->who->name, c->idempotency_key);
+        uuid_from_name(name, out);
+    } else {
+        uuid_random(out);
+    }
+}
+
+static void start_batch(struct admin_call *c)
+{
+    char task_id[UUID_SIZE];
+    const struct runs_start s = {.task_id = task_id,
+                                 .queue = c->env->settings->task_queue,
+                                 .by = c->who->name,
+                                 .reason = json_get_str(c->body, "reason")};
+    struct err e;
+    cJSON *doc;
+
+    make_task_id(c, task_id);
+    admin_target(c, "batch %s", task_id);
+    doc = runs_start(c->pg, c->redis, c->env->redis.db, &s, &e);
+    if (!doc) {
+        admin_fail(c, &e);
+        return;
+    }
+    c->after = cJSON_Duplicate(doc, true);
+    admin_location(c, "/admin/batches/%s", task_id);
+    admin_reply(c, 202, doc);
+}
+
+static const struct admin_route ROWS[] = {
+    {.method = EVHTTP_REQ_GET,
+     .path = "/admin/batches",
+     .scope = TOKEN_READ,
+     .needs = ADMIN_PG,
+     .fn = list_batches,
+     .params = LIST_PARAMS,
+     .param_count = ARRAY_LEN(LIST_PARAMS),
+     .id = "batches",
+     .summary = "Runs of the batch, the newest first.",
+     .schema = "Batches"},
+    {.method = EVHTTP_REQ_POST,
+     .path = "/admin/batches",
+     .scope = TOKEN_OPERATE,
+     .needs = ADMIN_PG | ADMIN_REDIS,
+     .fn = start_batch,
+     .body = START_BODY,
+     .body_count = ARRAY_LEN(START_BODY),
+     .action = "batch.start",
+     .id = "startBatch",
+     .summary = "Asks for a batch now.",
+     .schema = "BatchStarted",
+     .status = 202},
+};
+const struct admin_routes ADMIN_ROUTES_BATCHES = {ROWS, ARRAY_LEN(ROWS)};
