@@ -93,7 +93,7 @@ include test/unit/deps.mk
 $(UNIT_BINS): $(OUT)/test/%: $(OUT)/test/unit/%.o $$(addprefix $(OUT)/,$$(TEST_DEPS_$$(subst test_,,$$(@F)))) $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
-	@$(link) -o $@ $^ -lcmocka -levent_core -levent_extra -lcurl -lcrypto $(LIBS)
+	@$(link) -o $@ $^ -lcmocka -levent_core -levent_extra -lcurl $(LIBS)
 # An allocation that is refused must come back as NULL under ASan too.
 unit: export ASAN_OPTIONS = allocator_may_return_null=1
 unit: $(UNIT_BINS)
