@@ -165,7 +165,8 @@ static void look_at_letters(struct alert_sight *sight, redisContext *c,
         return;
     }
     batch->known = look_through(sight, c, ever, count) && sight->pg_asked;
-    batch->firing = sight->letter_s > sight->success_s;
+    /* In the same second: rather once too often, the next batch ends it. */
+    batch->firing = sight->letter_s > 0 && sight->letter_s >= sight->success_s;
     batch->level = sight->letter_s;
     snprintf(batch->text, sizeof batch->text, "%s", sight->letter_text);
     dead->known = true;

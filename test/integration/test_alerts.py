@@ -182,6 +182,24 @@ def test_a_failed_batch_and_an_old_ranking_come_in_one_letter(pg, redis_server, 
     assert receiver.told()[1] == {"batch_failed": "good", "ranking_old": "good"}
 
 
+def test_a_real_batch_that_fails_for_good(pg, redis_server, spawn, env, alert_env, receiver, ctl):
+    pg.query("""INSERT INTO characters (server, name, stats_payload) SELECT 'Siel', 'a' || i,
+                '{"attack": 1, "damage_amp": 1, "crit_rate": 1, "crit_damage": 1, "hp": 1,
+                  "attack_speed": 1, "defense": 1, "damage_reduction": 1}' FROM generate_series(1, 9) i""")
+    spawn("aion2-worker", {**env, "RETRY_BASE_SECONDS": "0"})
+    spawn("aion2-beat", alert_env)
+    assert ctl("call", BATCH, "--wait", "60").returncode == 0
+    pg.query("ALTER TABLE ranking_groups RENAME TO elsewhere")
+    assert ctl("call", BATCH, "--wait", "60").returncode == 1
+    wait_for_letter(redis_server, "batch_failed")
+    hurry(redis_server)
+    wait_for(lambda: receiver.posts, 30, "the letter")
+    assert "ranking_groups" in json.loads(receiver.posts[0][2])["attachments"][0]["text"]
+    pg.query("ALTER TABLE elsewhere RENAME TO ranking_groups")
+    assert ctl("call", BATCH, "--wait", "60").returncode == 0
+    wait_for(lambda: "batch_failed" not in state(redis_server)["alerts"], 30, "its end")
+
+
 def test_what_is_not_accounted_for(pg, redis_server, spawn, alert_env, receiver):
     r = redis_server.client()
     r.hset("aion2:counters", mapping={"taken": 5, "done": 3, "dead": 0})
