@@ -284,7 +284,7 @@ static void tear_down(struct loop *l)
     free(l);
 }
 
-struct loop *loop_start(const struct api_settings *s, struct loader *loader,
+struct loop *loop_start(const struct api_settings *s, struct loader *loader, struct peers *peers,
                         const struct sockaddr_storage *addr, struct err *e)
 {
     struct loop *l = mem_alloc(sizeof *l);
@@ -295,6 +295,10 @@ struct loop *loop_start(const struct api_settings *s, struct loader *loader,
     l->loader = loader;
     l->base = new_base();
     l->conns = conns_new(l->base, limit > 0 ? (unsigned)limit : 1, s->idle_timeout_s * 1000);
+    if (s->request_timeout_s < s->idle_timeout_s) {
+        conns_limit_requests(l->conns, s->request_timeout_s * 1000);
+    }
+    conns_limit_addresses(l->conns, peers);
     l->cache = cache_new();
     buf_init(&l->scratch, BODY_MAX);
     l->pg = pgpool_new(l->base, s->database_url);

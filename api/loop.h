@@ -55,8 +55,11 @@ struct loop {
     int64_t servers_until_ms;
 };
 
-/* Opens the listener and starts the thread. NULL and *e when the address cannot be used. */
-struct loop *loop_start(const struct api_settings *s, struct loader *l,
+/*
+ * Opens the listener and starts the thread. peers (borrowed, may be NULL) counts the connections of
+ * each address over all loops. NULL and *e when the address cannot be used.
+ */
+struct loop *loop_start(const struct api_settings *s, struct loader *l, struct peers *peers,
                         const struct sockaddr_storage *addr, struct err *e) MUST_CHECK;
 /* Asks the thread to finish what it answers and end; from any thread. */
 void loop_stop(struct loop *l);

@@ -157,6 +157,7 @@ static int serve(const struct api_settings *s, const struct sockaddr_storage *ad
     struct admin *admin = NULL;
     struct loop *loops[LOOPS_MAX];
     int threads = api_settings_threads(s), started = 0;
+    struct peers *peers;
     struct loader *loader;
     struct err e;
 
@@ -164,7 +165,10 @@ static int serve(const struct api_settings *s, const struct sockaddr_storage *ad
     raise_file_limit(s);
     loader = loader_start(s);
     loader_wait_first(loader); /* the port stays closed until then */
-    while (started < threads && (loops[started] = loop_start(s, loader, addr, &e))) {
+    peers = s->connections_per_address > 0 ? peers_new((unsigned)s->connections_per_address,
+                                                       (unsigned)s->connections_max, NULL)
+                                           : NULL;
+    while (started < threads && (loops[started] = loop_start(s, loader, peers, addr, &e))) {
         started++;
     }
     if (started == threads && (admin = admin_start(s, &e)) != NULL) {
@@ -185,6 +189,7 @@ static int serve(const struct api_settings *s, const struct sockaddr_storage *ad
     }
     admin_join(admin);
     loader_free(loader);
+    peers_free(peers);
     log_info("api.stopped", "threads=%d", started);
     return admin ? EXIT_OK : EXIT_FAILED;
 }

@@ -218,6 +218,7 @@ void route_request(struct evhttp_request *http, void *arg)
         .began_us = clock_mono_us(),
     };
 
+    conns_received(loop->conns, evhttp_connection_get_bufferevent(http->evcon));
     reply_allow_origin(&rq);
     if (!refuse_protocol(&rq) && !board_answer_cached(&rq)) {
         dispatch(&rq, uri ? evhttp_uri_get_path(uri) : NULL);

@@ -19,6 +19,8 @@ struct api_settings {
     int64_t threads;        /* 0: one per processor */
     int64_t batch_interval_s;
     int64_t connections_max;
+    int64_t connections_per_address; /* 0: any number */
+    int64_t request_timeout_s;
     int64_t idle_timeout_s;
     int64_t source_stale_after_s;
 };
