@@ -70,7 +70,7 @@ bool batch_set_parameter(PGconn *c, const char *name, const char *value, struct 
 
 /* batch_read.c, batch_rows.c, batch_salvage.c: characters into people and failures */
 bool batch_read(struct batch *b, struct err *e);
-#define BATCH_ROW_FIELDS 7
+#define BATCH_ROW_FIELDS 8
 #define BATCH_SQL_MAX    1024 /* a COPY of these columns */
 /* SELECT list that batch_take_row understands. */
 extern const char BATCH_ROW_COLUMNS[];

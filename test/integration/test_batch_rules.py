@@ -3,6 +3,7 @@
 import json
 import random
 import string
+import struct
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -206,6 +207,39 @@ def test_compressed_payloads(pg):
         ("payload is an array",), ("payload is a string",)]
 
 
+@pytest.mark.parametrize("change, packed", [
+    ({}, True), ({"mode": "sheet"}, True), ({"other": [{"attack": "x"}]}, True),
+    ({"hp": 0, "attack": 2**31 - 1}, True), ({"pad": "p" * 100_000}, True),
+    ({"hp": 2**31}, False), ({"hp": -1}, False), ({"hp": 1.5}, False), ({"hp": 1e300}, False),
+    ({"hp": "1"}, False), ({"hp": None}, False), ({"hp": [1]}, False), ({"hp": {"value": 1}}, False),
+    ({"hp": True}, False), ({"mode": "profile"}, False), ({"mode": None}, False),
+    ({"mode": "other"}, False), ({"mode": ["sheet"]}, False)])
+def test_what_is_packed(pg, change, packed):
+    """Packed or not, the board is the same; the oracle knows nothing of stats_packed."""
+    payload = {**GOOD, **change}
+    add(pg, rows_with([payload, GOOD, {"hp": 7}]))
+    check(pg, batch(pg))
+    wanted = struct.pack(">8i", *(payload[stat] for stat in oracle.STATS)) if packed else None
+    found = pg.value("SELECT stats_packed FROM characters ORDER BY id")
+    assert (None if found is None else bytes(found)) == wanted
+
+
+def test_nothing_is_packed_of_odd_payloads(pg):
+    texts = [text for text, _ in BAD] + ODD + PROFILES + ["{}", None]
+    add(pg, rows_with(texts))
+    assert pg.query("SELECT stats_payload::text FROM characters WHERE stats_packed IS NOT NULL") == []
+
+
+def test_what_is_packed_follows_its_payload(pg):
+    add(pg, rows_with([GOOD, GOOD, None]))
+    pg.query("UPDATE characters SET stats_payload = '{\"hp\": \"x\"}' WHERE name = 'c0'")
+    pg.query("UPDATE characters SET stats_payload = NULL WHERE name = 'c1'")
+    pg.query("UPDATE characters SET stats_payload = %s WHERE name = 'c2'", (json.dumps(GOOD),))
+    assert pg.query("SELECT stats_packed IS NOT NULL FROM characters ORDER BY name") == [
+        (False,), (False,), (True,)]
+    check(pg, batch(pg))
+
+
 def test_whole_sums_are_exact(pg):
     """Sums that a double cannot hold."""
     add(pg, rows_with([{"attack": 10**12 - (i % 2)} for i in range(30011)]))
@@ -274,7 +308,7 @@ def random_number(rng):
     return rng.choice([
         lambda: rng.randrange(1000), lambda: rng.randrange(10**12 + 1), lambda: 0,
         lambda: round(rng.random() * 100, rng.randrange(6)), lambda: rng.random() * 1e12,
-        lambda: 7, lambda: rng.random() / 3e5,
+        lambda: 7, lambda: rng.random() / 3e5, lambda: 2**31 - rng.randrange(2),
     ])()
 
 
