@@ -1,17 +1,27 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/clock.h"
 #include "worker/batch_parts.h"
 
-#define ENTRY_FIELDS 15
 /*
- * Rows of one COPY, some 12 MB. The server gives each COPY a ring of 16 MB of buffers, and one that
+ * Rows of one COPY, some 11 MB. The server gives each COPY a ring of 16 MB of buffers, and one that
  * comes round waits for the log and writes pages out itself; the next COPY gets fresh ones.
  */
 #define SLICE_ROWS       UINT32_C(120000)
 #define ENTRY_FIXED_SIZE 256 /* more than all fields but the name */
 
-/* The columns of ranking_entries, in their order. */
+/*
+ * What the server has to do is mostly parsing, column by column. Three that are the same for
+ * everybody scored in this run are the table's defaults; entries that were kept bring their own.
+ */
+#define SCORED_COLUMNS                                                                             \
+    "character_id, power, power_score, rank, server_rank, class_rank, server_class_rank, level,"   \
+    " group_no, percentile_c, tier, name"
+#define SCORED_FIELDS 12
+#define KEPT_COLUMNS  SCORED_COLUMNS ", run_id, last_scored_at, stale"
+#define KEPT_FIELDS   (SCORED_FIELDS + 3)
+
 static char *put_entry(const struct batch *b, char *p, uint32_t number)
 {
     const struct entry *entry = &b->people.ranked.at[number];
@@ -20,12 +30,10 @@ static char *put_entry(const struct batch *b, char *p, uint32_t number)
     size_t name_len;
     const char *name = population_name(&b->people, entry, &name_len);
 
-    p = pgcopy_put_row(p, ENTRY_FIELDS);
-    p = pgcopy_put_i64(p, b->run_id);
+    p = pgcopy_put_row(p, kept ? KEPT_FIELDS : SCORED_FIELDS);
     p = pgcopy_put_i64(p, entry->id);
     p = entry->power == POWER_UNKNOWN ? pgcopy_put_null(p) : pgcopy_put_i64(p, entry->power);
     p = pgcopy_put_i64(p, entry->score);
-    p = pgcopy_put_i64(p, kept ? kept->scored_at_us : b->now_us - PGCOPY_EPOCH_US);
     p = pgcopy_put_i32(p, place->rank);
     p = pgcopy_put_i32(p, place->server_rank);
     p = pgcopy_put_i32(p, place->class_rank);
@@ -34,8 +42,13 @@ static char *put_entry(const struct batch *b, char *p, uint32_t number)
     p = pgcopy_put_i32(p, (int32_t)entry->group);
     p = pgcopy_put_i16(p, place->percentile);
     p = pgcopy_put_i16(p, entry->tier);
-    p = pgcopy_put_bool(p, kept && kept->stale);
-    return pgcopy_put_text(p, name, name_len);
+    p = pgcopy_put_text(p, name, name_len);
+    if (kept) {
+        p = pgcopy_put_i64(p, b->run_id);
+        p = pgcopy_put_i64(p, kept->scored_at_us);
+        p = pgcopy_put_bool(p, kept->stale);
+    }
+    return p;
 }
 
 static size_t entry_size(const struct population *p, uint32_t number)
@@ -46,12 +59,13 @@ static size_t entry_size(const struct population *p, uint32_t number)
     return ENTRY_FIXED_SIZE + name_len;
 }
 
-static bool write_slice(struct batch *b, struct copy_writer *w, uint32_t from, struct err *e)
-{
-    uint32_t end = b->people.ranked.count - from;
+struct range {
+    uint32_t from, end;
+};
 
-    end = from + (end < SLICE_ROWS ? end : SLICE_ROWS);
-    for (uint32_t i = from; i < end; i++) {
+static bool write_slice(struct batch *b, struct copy_writer *w, struct range slice, struct err *e)
+{
+    for (uint32_t i = slice.from; i < slice.end; i++) {
         char *p;
 
         if (b->places[i].rank == 0) {
@@ -66,24 +80,22 @@ static bool write_slice(struct batch *b, struct copy_writer *w, uint32_t from, s
     return true;
 }
 
-/*
- * In the order in which the entries lie in memory, not in that of their ranks: whoever reads a
- * generation has the ranks in its rows, and a walk through memory in rank order costs more than
- * the scoring.
- */
-static bool write_entries(struct batch *b, struct err *e)
+static bool write_range(struct batch *b, const char *columns, struct range all, struct err *e)
 {
-    char sql[128];
+    char sql[320];
     bool ok = true;
 
-    snprintf(sql, sizeof sql, "COPY ranking_entries_%" PRId64 " FROM STDIN (FORMAT binary, FREEZE)",
-             b->run_id);
-    for (uint32_t from = 0; ok && from < b->people.ranked.count; from += SLICE_ROWS) {
+    snprintf(sql, sizeof sql,
+             "COPY ranking_entries_%" PRId64 " (%s) FROM STDIN (FORMAT binary, FREEZE)", b->run_id,
+             columns);
+    for (uint32_t from = all.from; ok && from < all.end; from += SLICE_ROWS) {
+        uint32_t left = all.end - from;
+        struct range slice = {from, from + (left < SLICE_ROWS ? left : SLICE_ROWS)};
         struct copy_writer w;
 
         ok = copy_write_begin(&w, b->main, sql, e);
         if (ok) {
-            ok = write_slice(b, &w, from, e);
+            ok = write_slice(b, &w, slice, e);
             ok = copy_write_end(&w, ok, e);
         }
     }
@@ -91,33 +103,43 @@ static bool write_entries(struct batch *b, struct err *e)
 }
 
 /*
- * Not in the transaction that exported the snapshot: there COPY would refuse to freeze. What
- * publishing reads is our own and does not change while we have the lock.
+ * In the order in which the entries lie in memory, not in that of their ranks: whoever reads a
+ * generation has the ranks in its rows, and a walk through memory in rank order costs more than
+ * the scoring.
  */
-static bool begin_publishing(const struct batch *b, struct err *e)
+static bool write_entries(struct batch *b, struct err *e)
 {
-    return pg_run(b->main, "COMMIT", e) &&
-           pg_run(b->main, "BEGIN ISOLATION LEVEL REPEATABLE READ", e);
+    const struct population *p = &b->people;
+
+    return write_range(b, SCORED_COLUMNS, (struct range){0, p->scored}, e) &&
+           write_range(b, KEPT_COLUMNS, (struct range){p->scored, p->ranked.count}, e);
 }
 
 /*
  * A table of its own: in a table made by this transaction COPY may write frozen rows, which nobody
  * will ever have to vacuum. The check lets ATTACH believe without reading.
+ *
+ * Not in the transaction that exported the snapshot: there COPY would refuse to freeze. What
+ * publishing reads is our own and does not change while we have the lock.
  */
-static bool create_table(const struct batch *b, struct err *e)
+static bool begin_publishing(const struct batch *b, struct err *e)
 {
-    char sql[512];
+    char now[CLOCK_ISO_SIZE];
+    char sql[640];
 
     snprintf(sql, sizeof sql,
+             "COMMIT; BEGIN ISOLATION LEVEL REPEATABLE READ;"
              "CREATE TABLE ranking_entries_%" PRId64 " (LIKE ranking_entries INCLUDING DEFAULTS,"
-             " CHECK (run_id = %" PRId64 "))",
-             b->run_id, b->run_id);
+             " CHECK (run_id = %" PRId64 "));"
+             "ALTER TABLE ranking_entries_%" PRId64 " ALTER run_id SET DEFAULT %" PRId64
+             ", ALTER last_scored_at SET DEFAULT '%s', ALTER stale SET DEFAULT false",
+             b->run_id, b->run_id, b->run_id, b->run_id, clock_iso(b->now_us, "Z", now));
     return pg_run(b->main, sql, e);
 }
 
 bool batch_write(struct batch *b, struct err *e)
 {
-    return begin_publishing(b, e) && create_table(b, e) && write_entries(b, e);
+    return begin_publishing(b, e) && write_entries(b, e);
 }
 
 bool batch_attach(struct batch *b, struct err *e)
