@@ -77,7 +77,7 @@ $(OUT)/gen/migrations.c: migrations/embed.sh $(wildcard migrations/*.sql)
 ASSETS := $(shell find api/openapi.json api/admin api/web -type f -not -name '*.[ch]' 2>/dev/null)
 $(OUT)/gen/assets.c: api/embed.sh $(ASSETS)
 	@mkdir -p $(@D)
-	sh api/embed.sh >$@.new && mv $@.new $@
+	sh api/embed.sh $(@D)/web >$@.new && mv $@.new $@
 $(OUT)/gen/%.o: $(OUT)/gen/%.c $(OUT)/flags
 	@$(compile) -Wno-overlength-strings -MMD -MP -c -o $@ $<
 # A change of flags or compiler rebuilds everything.

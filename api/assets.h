@@ -7,9 +7,13 @@
 struct asset {
     const char *name;
     const char *begin, *end;
+    const char *gz_begin, *gz_end; /* compressed; NULL: that would save nothing */
+    const char *hash;              /* of the content, 16 hexadecimal digits */
 };
 extern const struct asset ASSETS[];
 extern const size_t ASSET_COUNT;
+/* Changes when any of the files does. */
+extern const char ASSETS_VERSION[];
 
 /* NULL: there is none of that name. */
 const struct asset *asset_find(const char *name);

@@ -41,6 +41,11 @@ static bool is_origin(const char *s, size_t len)
     return false;
 }
 
+bool cors_is_origin(const char *s)
+{
+    return is_origin(s, strlen(s));
+}
+
 bool cors_check_list(const char *list, struct err *e)
 {
     const char *origin;

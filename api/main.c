@@ -40,6 +40,15 @@ static int usage_error(const char *what, const char *why)
 }
 
 /* API_LISTEN as an address; an IP and a port. */
+static bool check_public_url(const char *url, struct err *e)
+{
+    if (*url && !cors_is_origin(url)) {
+        return err_set(e, ERR_PERMANENT, "ConfigError",
+                       "PUBLIC_URL: expected an address as https://example.org, without a path");
+    }
+    return true;
+}
+
 static bool parse_listen(const struct api_settings *s, struct sockaddr_storage *addr, struct err *e)
 {
     int len = sizeof *addr;
@@ -244,7 +253,7 @@ int main(int argc, char **argv)
     }
     if (!conf_load(API_SETTINGS_ITEMS, API_SETTINGS_COUNT, &s, &e) ||
         !cors_check_list(s.cors_origins, &e) || !admin_check_settings(&s, &e) ||
-        !parse_listen(&s, &addr, &e)) {
+        !check_public_url(s.public_url, &e) || !parse_listen(&s, &addr, &e)) {
         return usage_error("settings", e.text);
     }
     if (act == ACT_CHECK_CONFIG) {

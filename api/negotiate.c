@@ -83,6 +83,57 @@ bool negotiate_gzip(const char *accept)
     return gzip > 0 && gzip >= identity;
 }
 
+bool negotiate_html(const char *accept)
+{
+    for (const char *p = accept ? accept : ""; *p;) {
+        size_t len, name_len;
+        int q;
+
+        p += strspn(p, WHITE ",");
+        len = strcspn(p, ",");
+        q = item_weight(p, len, &name_len);
+        if (q > 0 && is_name(p, name_len, "text/html")) {
+            return true;
+        }
+        p += len;
+    }
+    return false;
+}
+
+/* "ko" or "ko-KR" for "ko". */
+static bool is_language(const char *s, size_t len, const char *language)
+{
+    size_t n = strlen(language);
+
+    return len >= n && strncasecmp(s, language, n) == 0 && (len == n || s[n] == '-');
+}
+
+size_t negotiate_language(const char *accept_language, const char *const *languages, size_t n)
+{
+    size_t best = n;
+    int best_q = 0;
+    bool any = true;
+
+    for (const char *p = accept_language ? accept_language : ""; *p;) {
+        size_t len, name_len;
+        int q;
+
+        p += strspn(p, WHITE ",");
+        len = strcspn(p, ",");
+        q = item_weight(p, len, &name_len);
+        any = any && (len == 0 || is_name(p, name_len, "*"));
+        for (size_t i = 0; i < n; i++) {
+            if (is_language(p, name_len, languages[i]) &&
+                (q > best_q || (q == best_q && q > 0 && i < best))) {
+                best = i;
+                best_q = q;
+            }
+        }
+        p += len;
+    }
+    return best < n ? best : any ? 0 : n - 1;
+}
+
 bool negotiate_not_modified(const char *list, const char *etag)
 {
     size_t tag_len = strlen(etag);

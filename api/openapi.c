@@ -129,7 +129,9 @@ bool openapi_build(struct buf *out)
     MUST(doc); /* ours, compiled in */
     paths = cJSON_AddObjectToObject(doc, "paths");
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
-        cJSON_AddItemToObject(paths, ROUTES[i].path, make_path(&ROUTES[i]));
+        if (!route_is_page(&ROUTES[i])) {
+            cJSON_AddItemToObject(paths, ROUTES[i].path, make_path(&ROUTES[i]));
+        }
     }
     text = json_print(doc);
     ok = text && buf_addstr(out, text);

@@ -187,8 +187,8 @@ static bool parse_pair(const char *s, size_t len, const struct query_param *para
         if (values[i].given) {
             return refuse(e, key, "%s is given more than once.", params[i].name);
         }
-        values[i].given = true;
-        return set_value(&params[i], value, value_len, &values[i], e);
+        values[i].given = set_value(&params[i], value, value_len, &values[i], e);
+        return values[i].given;
     }
     return refuse_unknown(params, n, key, e);
 }
@@ -207,13 +207,18 @@ static bool check_required(const struct query_param *params, size_t n, struct qu
     return true;
 }
 
-bool query_parse(const char *query, const struct query_param *params, size_t n,
-                 struct query_value *values, struct query_error *e)
+static void set_fallbacks(const struct query_param *params, size_t n, struct query_value *values)
 {
     MUST(n <= QUERY_PARAMS_MAX);
     for (size_t i = 0; i < n; i++) {
         clear_value(&params[i], &values[i]);
     }
+}
+
+bool query_parse(const char *query, const struct query_param *params, size_t n,
+                 struct query_value *values, struct query_error *e)
+{
+    set_fallbacks(params, n, values);
     for (const char *p = query ? query : ""; *p;) {
         size_t len = strcspn(p, "&");
 
@@ -223,4 +228,25 @@ bool query_parse(const char *query, const struct query_param *params, size_t n,
         p += len + (p[len] == '&');
     }
     return check_required(params, n, values, e);
+}
+
+void query_pick(const char *query, const struct query_param *params, size_t n,
+                struct query_value *values)
+{
+    struct query_error e;
+
+    set_fallbacks(params, n, values);
+    for (const char *p = query ? query : ""; *p;) {
+        size_t len = strcspn(p, "&");
+
+        if (len > 0) {
+            parse_pair(p, len, params, n, values, &e); /* what it refuses is not given */
+        }
+        p += len + (p[len] == '&');
+    }
+    for (size_t i = 0; i < n; i++) {
+        if (!values[i].given || (params[i].kind != QUERY_INT && values[i].len == 0)) {
+            clear_value(&params[i], &values[i]);
+        }
+    }
 }

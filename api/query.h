@@ -42,6 +42,13 @@ bool query_parse(const char *query, const struct query_param *params, size_t n,
                  struct query_value *values, struct query_error *e) MUST_CHECK;
 
 /*
+ * The same for addresses that people pass around: what is unknown or malformed is passed over, of
+ * a parameter that comes twice the first good value counts.
+ */
+void query_pick(const char *query, const struct query_param *params, size_t n,
+                struct query_value *values);
+
+/*
  * One value (a segment of a path, say) against p, where "+" is itself. The same refusals.
  */
 bool query_parse_value(const struct query_param *p, const char *s, size_t len,

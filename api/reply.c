@@ -100,8 +100,9 @@ static void block_caching(struct block *b, const struct reply *r)
     } else {
         snprintf(text, sizeof text, "no-cache");
     }
-    block_add(b, "Cache-Control", text);
-    block_add(b, "Vary", "Accept-Encoding");
+    block_add(b, "Cache-Control", r->cache ? r->cache : text);
+    snprintf(text, sizeof text, "Accept-Encoding%s", r->vary ? r->vary : "");
+    block_add(b, "Vary", text);
     if (r->age_s >= 0) {
         snprintf(text, sizeof text, "%" PRId64, r->age_s);
         block_add(b, "Age", text);
@@ -147,7 +148,13 @@ static void finish(const struct request *rq, int status)
     evhttp_send_reply(rq->http, status, problem_reason(status), NULL);
 }
 
-void reply_body(const struct request *rq, const struct reply *r, struct body *b)
+void reply_add_header(const struct request *rq, const char *key, const char *value)
+{
+    add_header(rq->http, key, value);
+}
+
+/* Everything but the bytes. False: 304, which has none. */
+static bool send_head(const struct request *rq, const struct reply *r, bool gzip)
 {
     const char *if_none_match = evhttp_find_header(rq->http->input_headers, "If-None-Match");
     struct block head = {.len = 0};
@@ -157,14 +164,36 @@ void reply_body(const struct request *rq, const struct reply *r, struct body *b)
     if (r->etag && if_none_match && negotiate_not_modified(if_none_match, r->etag)) {
         add_block(rq->http, &head);
         finish(rq, 304);
-        return;
+        return false;
     }
-    if (b->gzip) {
+    if (gzip) {
         block_add(&head, "Content-Encoding", "gzip");
     }
     add_block(rq->http, &head);
-    add_header(rq->http, "Content-Type", "application/json");
-    add_body(rq, b);
+    add_header(rq->http, "Content-Type", r->type ? r->type : "application/json");
+    return true;
+}
+
+void reply_body(const struct request *rq, const struct reply *r, struct body *b)
+{
+    if (send_head(rq, r, b->gzip)) {
+        add_body(rq, b);
+        finish(rq, r->status);
+    }
+}
+
+void reply_static(const struct request *rq, const struct reply *r, const struct reply_bytes *b)
+{
+    char len[24];
+
+    if (!send_head(rq, r, b->gzip)) {
+        return;
+    }
+    snprintf(len, sizeof len, "%zu", b->len);
+    add_header(rq->http, "Content-Length", len);
+    if (!rq->head && b->len > 0) {
+        MUST(evbuffer_add_reference(rq->http->output_buffer, b->data, b->len, NULL, NULL) == 0);
+    }
     finish(rq, r->status);
 }
 

@@ -25,6 +25,16 @@ struct reply {
     const char *etag;  /* NULL: none */
     int64_t max_age_s; /* how long the answer may be kept; below 0: it must be asked for again */
     int64_t age_s;     /* below 0: no Age header */
+    const char *type;  /* media type; NULL: JSON */
+    const char *cache; /* Cache-Control instead of the one that max_age_s makes, or NULL */
+    const char *vary;  /* what it depends on beside Accept-Encoding (", Cookie"), or NULL */
+};
+
+/* Bytes that last as long as the program does. */
+struct reply_bytes {
+    const char *data;
+    size_t len;
+    bool gzip;
 };
 
 /*
@@ -41,6 +51,11 @@ void reply_log(const struct request *rq, int status);
 void reply_body(const struct request *rq, const struct reply *r, struct body *b);
 /* The same with bytes that are copied; b is freed. A failed buffer becomes a 503. */
 void reply_buf(const struct request *rq, const struct reply *r, struct buf *b);
+
+/* The same with bytes of the program itself. */
+void reply_static(const struct request *rq, const struct reply *r, const struct reply_bytes *b);
+/* A header of its own for the answer that follows. */
+void reply_add_header(const struct request *rq, const char *key, const char *value);
 
 /* Errors, RFC 9457. param may be NULL. */
 void reply_problem(const struct request *rq, int status, const char *param, const char *detail);

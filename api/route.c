@@ -7,6 +7,7 @@
 #include "api/board.h"
 #include "api/complete.h"
 #include "api/negotiate.h"
+#include "api/page.h"
 #include "api/protocol.h"
 #include "common/clock.h"
 #include "common/text.h"
@@ -87,11 +88,30 @@ static const struct query_param COMPLETE_PARAMS[] = {
 static const struct query_param UPDATES_PARAMS[] = {
     {"limit", QUERY_INT, 1, UPDATES_MAX, 10, "how many characters"},
 };
+/* What the server reads of a page's address, in the order of enum page_value. */
+static const struct query_param PAGE_PARAMS_READ[] = {
+    {"lang", QUERY_TEXT_OPTIONAL, 0, 0, 0, "ko or en"},
+    {"server", QUERY_TEXT_OPTIONAL, 0, 0, 0, "a server"},
+    {"name", QUERY_TEXT_OPTIONAL, 0, 0, 0, "a character's name"},
+    {"a", QUERY_TEXT_OPTIONAL, 0, QUERY_PAIR_CHARS, 0, "a character as Server:Name"},
+    {"b", QUERY_TEXT_OPTIONAL, 0, QUERY_PAIR_CHARS, 0, "another one"},
+};
 
 #define PARAMS(list) list, ARRAY_LEN(list)
 #define NO_PARAMS    NULL, 0
 
 #define JSON "application/json"
+
+#define PAGE(path, show, id)                                                                       \
+    {                                                                                              \
+        path, READ, show, PARAMS(PAGE_PARAMS_READ), id, "A page for people.", NULL, "text/html",   \
+            true, NULL                                                                             \
+    }
+#define ASSET(path)                                                                                \
+    {                                                                                              \
+        path, READ, send_asset, NO_PARAMS, "asset", "A file of the pages.", NULL, "*/*", true,     \
+            NULL                                                                                   \
+    }
 
 const struct route ROUTES[] = {
     {"/api/ranking/top", READ, handle_top, PARAMS(TOP_PARAMS), "rankingTop",
@@ -132,13 +152,36 @@ const struct route ROUTES[] = {
      "Health", JSON, false, NULL},
     {"/openapi.json", READ, handle_openapi, NO_PARAMS, "openapi", "This description.", "OpenApi",
      JSON, false, NULL},
+    PAGE("/", show_ranking, "pageRanking"),
+    PAGE("/character", show_character, "pageCharacter"),
+    PAGE("/compare", show_compare, "pageCompare"),
+    PAGE("/servers", show_servers, "pageServers"),
+    PAGE("/score", show_score, "pageScore"),
+    ASSET("/assets/"),
+    ASSET("/favicon.ico"),
+    ASSET("/robots.txt"),
 };
 const size_t ROUTE_COUNT = ARRAY_LEN(ROUTES);
+
+bool route_is_page(const struct route *r)
+{
+    return r->schema == NULL;
+}
+
+static bool route_fits(const struct route *r, const char *path)
+{
+    size_t len = strlen(r->path);
+
+    if (len > 1 && r->path[len - 1] == '/') {
+        return strncmp(r->path, path, len) == 0;
+    }
+    return strcmp(r->path, path) == 0;
+}
 
 static const struct route *find_route(const char *path)
 {
     for (size_t i = 0; i < ROUTE_COUNT; i++) {
-        if (strcmp(ROUTES[i].path, path) == 0) {
+        if (route_fits(&ROUTES[i], path)) {
             return &ROUTES[i];
         }
     }
@@ -195,9 +238,12 @@ static void dispatch(const struct request *rq, const char *path)
     struct query_error e;
 
     if (!r) {
-        reply_problem(rq, 404, NULL, "There is nothing at this address.");
+        page_missing(rq, path);
     } else if (!(r->methods & rq->http->type)) {
         answer_method(rq, r->methods);
+    } else if (route_is_page(r)) {
+        query_pick(rq->query, r->params, r->param_count, values);
+        r->handle(rq, values);
     } else if (!query_parse(rq->query, r->params, r->param_count, values, &e)) {
         reply_problem(rq, 400, e.param, e.detail);
     } else {

@@ -12,7 +12,7 @@
 typedef void (*handler_fn)(const struct request *rq, const struct query_value *values);
 
 struct route {
-    const char *path;
+    const char *path; /* with a slash at its end (and not alone): of everything below */
     unsigned methods; /* EVHTTP_REQ_*, combined */
     handler_fn handle;
     const struct query_param *params;
@@ -20,13 +20,19 @@ struct route {
     /* For the description of the api: */
     const char *id;      /* operationId */
     const char *summary; /* one sentence for people */
-    const char *schema;  /* of a good answer, in openapi.json */
+    const char *schema;  /* of a good answer, in openapi.json; NULL: a page for people */
     const char *type;    /* its media type */
     bool cached;         /* answers carry an ETag */
     const char *body;    /* schema of what is posted, NULL: nothing is */
 };
 extern const struct route ROUTES[];
 extern const size_t ROUTE_COUNT;
+
+/*
+ * A page or a file of one: the description of the api leaves it out, and parameters that it does
+ * not know or cannot read are passed over, because links pick up all kinds on their way.
+ */
+bool route_is_page(const struct route *r);
 
 /* evhttp's callback for every well-formed request; arg is the struct loop. */
 void route_request(struct evhttp_request *http, void *arg);
@@ -50,5 +56,12 @@ void handle_updates(const struct request *rq, const struct query_value *values);
 void handle_servers(const struct request *rq, const struct query_value *values);
 void handle_health(const struct request *rq, const struct query_value *values);
 void handle_openapi(const struct request *rq, const struct query_value *values);
+/* Pages and their files; the values are PAGE_VALUES of page.h. */
+void show_ranking(const struct request *rq, const struct query_value *values);
+void show_character(const struct request *rq, const struct query_value *values);
+void show_compare(const struct request *rq, const struct query_value *values);
+void show_servers(const struct request *rq, const struct query_value *values);
+void show_score(const struct request *rq, const struct query_value *values);
+void send_asset(const struct request *rq, const struct query_value *values);
 
 #endif

@@ -32,6 +32,9 @@ const struct conf_item API_SETTINGS_ITEMS[] = {
              "seconds after which a connection is closed on which no answer was begun"),
     CONF_STR("CORS_ORIGINS", struct api_settings, cors_origins, "", CONF_PLAIN,
              "origins whose pages may read answers, with commas between; *: all"),
+    CONF_STR(
+        "PUBLIC_URL", struct api_settings, public_url, "", CONF_PLAIN,
+        "how readers reach the pages, as https://example.org: for links that other sites show"),
     CONF_CHOICE("ACCESS_LOG", struct api_settings, access_log, "slow", "off|slow|all",
                 "requests to log: none, those that took 500 ms or failed here (5xx), or all"),
     CONF_STR("STATE_DIR", struct api_settings, state_dir, "/var/lib/aion2rank", CONF_PLAIN,

@@ -12,9 +12,10 @@ struct api_settings {
     const char *admin_listen;
     const char *admin_socket; /* "": in state_dir */
     const char *admin_token;  /* "": none but those in PostgreSQL */
-    const char *state_dir; /* "": keep nothing on disk */
+    const char *state_dir;    /* "": keep nothing on disk */
     const char *log_level;
     const char *cors_origins;
+    const char *public_url; /* "": what the client calls us */
     const char *access_log; /* enum access_log in text: reply.c */
     int64_t threads;        /* 0: one per processor */
     int64_t batch_interval_s;

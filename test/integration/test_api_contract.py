@@ -187,7 +187,7 @@ def test_what_is_posted_is_as_described(stack):
 
 
 def test_unknown_addresses(stack):
-    for path in ("/", "/api", "/api/ranking/", "/api/nosuch", "/openapi"):
+    for path in ("/ranking", "/api", "/api/ranking/", "/api/nosuch", "/openapi"):
         answer = stack.get(path)
         answer.problem(404)
         check_schema(stack.description, {"$ref": "#/components/schemas/Problem"}, answer.json)

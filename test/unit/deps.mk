@@ -19,6 +19,7 @@ TEST_DEPS_image := api/image.o api/image_build.o api/image_file.o api/image_load
 TEST_DEPS_query := api/query.o api/negotiate.o
 # The task table knows every task, so all of the worker but its main().
 TEST_DEPS_job := $(patsubst %.c,%.o,$(filter-out worker/main.c,$(wildcard worker/*.c)))
+TEST_DEPS_html := api/html.o api/page_text.o
 TEST_DEPS_cache := api/cache.o api/body.o
 TEST_DEPS_envelope := test/unit/wire_data.o
 TEST_DEPS_pidbox := test/unit/wire_data.o

@@ -179,12 +179,74 @@ static void test_max_age_ends_at_the_next_batch(void **state)
     }
 }
 
+static void pick(const char *query)
+{
+    query_pick(query, PARAMS, ARRAY_LEN(PARAMS), values);
+}
+
+static void test_pages_pass_over_what_they_cannot_read(void **state)
+{
+    (void)state;
+    pick("utm_source=x&name=%EB%82%98&limit=7&fbclid=%ZZ");
+    assert_true(values[1].given);
+    assert_string_equal(values[1].text, "나");
+    assert_int_equal(values[2].number, 7);
+    pick("name=%ff&server=%0a&limit=101");
+    for (size_t i = 0; i < ARRAY_LEN(PARAMS); i++) {
+        assert_false(values[i].given);
+        assert_string_equal(values[i].text, "");
+    }
+    assert_int_equal(values[2].number, 10);
+    pick("name=%ff&name=b&name=c&server=");
+    assert_string_equal(values[1].text, "b");
+    assert_false(values[0].given);
+    pick(NULL);
+    assert_false(values[1].given);
+}
+
+static void test_accept_html(void **state)
+{
+    (void)state;
+    assert_true(negotiate_html("text/html,application/xhtml+xml,*/*;q=0.8"));
+    assert_true(negotiate_html("application/json, TEXT/HTML ; q=0.1"));
+    assert_false(negotiate_html("text/html;q=0, */*"));
+    assert_false(negotiate_html("*/*"));
+    assert_false(negotiate_html("application/json"));
+    assert_false(negotiate_html("text/htmlx"));
+    assert_false(negotiate_html(NULL));
+}
+
+static void test_accept_language(void **state)
+{
+    static const char *const LANGUAGES[] = {"ko", "en"};
+    static const struct {
+        const char *header;
+        size_t best;
+    } CASES[] = {
+        {NULL, 0},          {"", 0},
+        {"*", 0},           {"ko-KR,ko;q=0.9,en;q=0.8", 0},
+        {"en", 1},          {"en-US,en;q=0.9", 1},
+        {"en, ko", 0},      {"ja;q=1, en;q=0.5, ko;q=0.6", 0},
+        {"ja,zh;q=0.5", 1}, {"EN-gb;q=0.9,ko;q=0.1", 1},
+        {"kok", 1},         {"ko;q=0, en;q=0.1", 1},
+        {"ko;q=0", 1},      {";;,,en;q=9", 1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        assert_int_equal(negotiate_language(CASES[i].header, LANGUAGES, 2), CASES[i].best);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_values_are_decoded),
         cmocka_unit_test(test_refusals_name_the_parameter),
         cmocka_unit_test(test_texts_have_64_characters_at_most),
+        cmocka_unit_test(test_pages_pass_over_what_they_cannot_read),
+        cmocka_unit_test(test_accept_html),
+        cmocka_unit_test(test_accept_language),
         cmocka_unit_test(test_accept_encoding),
         cmocka_unit_test(test_if_none_match),
         cmocka_unit_test(test_max_age_ends_at_the_next_batch),
