@@ -42,7 +42,7 @@ COMMON  := $(call obj,common/*.c) $(OUT)/gen/migrations.o
 PROGRAMS := aion2-worker aion2-beat aion2-api aion2ctl
 BINS    := $(PROGRAMS:%=$(OUT)/bin/%)
 
-.PHONY: all unit integration check bench soak fuzz format format-check install clean help FORCE
+.PHONY: all tools unit integration check bench soak fuzz format format-check install clean help FORCE
 all: $(BINS)
 	@rm -rf build/bin && ln -sfn $(BUILD)/bin build/bin
 
@@ -99,15 +99,23 @@ unit: export ASAN_OPTIONS = allocator_may_return_null=1
 unit: $(UNIT_BINS)
 	@set -e; for t in $(UNIT_BINS); do echo "== $$(basename $$t)"; $$t; done
 
+# What integration tests look at parts of common/ with.
+TOOLS := $(OUT)/bin/source_probe
+tools: $(TOOLS)
+$(OUT)/bin/source_probe: $(OUT)/test/integration/source_probe.o $(OUT)/libcommon.a
+	@mkdir -p $(@D)
+	@echo "  LD  $@"
+	@$(link) -o $@ $^ -levent_core -lcurl $(LIBS)
+
 PYTEST ?= /usr/bin/python3 -m pytest
 integration soak: export AION2_BIN = $(CURDIR)/$(OUT)/bin
-integration: all
+integration: all tools
 	$(PYTEST) -q test/integration $(PYTEST_ARGS)
 
 check: unit integration
 bench:
 	/usr/bin/python3 test/bench/bench.py $(BENCH_ARGS)
-soak: all
+soak: all tools
 	AION2_SOAK=1 $(PYTEST) -q test/integration -m soak $(PYTEST_ARGS)
 
 # Fuzz targets: test/fuzz/fuzz_X.c with LLVMFuzzerTestOneInput; FUZZ_DEPS_X in test/fuzz/deps.mk.
@@ -127,7 +135,7 @@ build/fuzz/%: test/fuzz/%.c FORCE
 	  -ffp-contract=off -o $@ $< $(FUZZ_DEPS_$(patsubst fuzz_%,%,$*)) $(FUZZ_COMMON) $(OUT)/gen/migrations.c -levent_core -levent_extra -lcurl $(LIBS)
 
 SOURCES := $(wildcard common/*.[ch] worker/*.[ch] scheduler/*.[ch] api/*.[ch] api/admin/*.[ch] ctl/*.[ch] \
-             test/unit/*.[ch] test/fuzz/*.[ch])
+             test/unit/*.[ch] test/fuzz/*.[ch] test/integration/*.[ch])
 format:
 	clang-format-14 -i $(SOURCES)
 format-check:

@@ -34,6 +34,9 @@
 #define KEY_RESTORED_PREFIX "aion2:restored:"
 /* The pace at which the source of characters is asked, and how it took it (source_gate.h). */
 #define KEY_SOURCE "aion2:source"
+/* region:server:name of a lookup: who carries it out, or its answer; and who was not found. */
+#define KEY_SOURCE_LOOKUP_PREFIX "aion2:source:lookup:"
+#define KEY_SOURCE_GONE_PREFIX   "aion2:source:gone:"
 
 /* kombu's record of what is held. */
 #define KEY_UNACKED       "unacked"

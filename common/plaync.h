@@ -25,6 +25,9 @@ enum plaync_verdict {
     PLAYNC_UNAVAILABLE, /* anything else that is not a sensible answer */
 };
 
+/* A content type of ours; NULL is none. */
+bool plaync_is_json(const char *content_type);
+
 /* What the status line, the content type and the JSON say together. doc may be NULL (no JSON). */
 enum plaync_verdict plaync_judge(long status, const char *content_type, const cJSON *doc,
                                  struct err *e);
@@ -47,6 +50,8 @@ struct plaync_hit {
  */
 enum plaync_verdict plaync_read_search(const cJSON *doc, const char *name, int server_id,
                                        struct plaync_hit *hit, struct err *e);
+/* Whether more pages follow this one (from 1) of a search. */
+bool plaync_has_more(const cJSON *doc, int page);
 
 /* Sums over lines of items, titles and boards, each in hundredths of its unit. */
 enum plaync_sum {

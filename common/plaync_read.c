@@ -23,7 +23,7 @@ static enum plaync_verdict not_found(struct err *e)
 
 /* ---- the answer as a whole ---- */
 
-static bool is_json_type(const char *content_type)
+bool plaync_is_json(const char *content_type)
 {
     static const char JSON[] = "application/json";
 
@@ -36,7 +36,7 @@ enum plaync_verdict plaync_judge(long status, const char *content_type, const cJ
 {
     const char *code = json_get_str(doc, "code");
 
-    if (status == 200 && doc && is_json_type(content_type)) {
+    if (status == 200 && doc && plaync_is_json(content_type)) {
         return PLAYNC_OK;
     }
     /* A missing route is a 404 as well; only this code is about the character. */
@@ -98,6 +98,11 @@ enum plaync_verdict plaync_read_search(const cJSON *doc, const char *name, int s
         }
     }
     return not_found(e);
+}
+
+bool plaync_has_more(const cJSON *doc, int page)
+{
+    return get_int(json_get_obj(doc, "pagination"), "endPage", INT_MAX, 0) > page;
 }
 
 /* ---- lines: an id and an amount ---- */

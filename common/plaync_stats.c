@@ -5,16 +5,25 @@
  * times (100 % + percentages) is in millionths of a point.
  */
 #define HUNDRED_PERCENT 10000
+#define PERCENT_MAX     (100 * HUNDRED_PERCENT)
+#define POINTS_MAX      INT64_C(1000000000000) /* ten thousand million points */
 
 static int64_t floor_div(int64_t a, int64_t b)
 {
     return a / b - (a % b != 0 && a < 0);
 }
 
-/* Points raised by percentages, rounded down as the site does. */
+static int64_t within(int64_t v, int64_t most)
+{
+    return v > most ? most : v < -most ? -most : v;
+}
+
+/* Points raised by percentages, rounded down as the site does. Nonsense does not overflow. */
 static int64_t raise(int64_t points, int64_t percent)
 {
-    return floor_div(points * (HUNDRED_PERCENT + percent), (int64_t)100 * HUNDRED_PERCENT);
+    int64_t factor = HUNDRED_PERCENT + within(percent, PERCENT_MAX);
+
+    return floor_div(within(points, POINTS_MAX) * factor, (int64_t)100 * HUNDRED_PERCENT);
 }
 
 /* Hundredths of a percent as tenths, the finest step that the site prints. */

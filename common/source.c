@@ -1,16 +1,18 @@
 #include "common/source.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "common/buf.h"
+#include "common/clock.h"
 #include "common/loop.h"
 #include "common/mem.h"
 #include "common/realm.h"
 #include "common/source_parts.h"
 #include "common/text.h"
 
-static const struct source_adapter *const ADAPTERS[] = {&SOURCE_DUMMY};
+static const struct source_adapter *const ADAPTERS[] = {&SOURCE_DUMMY, &SOURCE_PLAYNC};
 
 static const struct source_adapter *find_adapter(const char *name)
 {
@@ -77,6 +79,7 @@ static void on_deadline(UNUSED evutil_socket_t fd, UNUSED short what, void *job)
 
 static void job_free(struct source_job *j)
 {
+    source_lookup_publish(j, NULL);
     j->src->adapter->stop(j);
     *j->link = j->next;
     if (j->next) {
@@ -104,6 +107,7 @@ void source_job_end(struct source_job *j, const struct source_reply *reply)
     event_del(j->timer);
     event_del(j->deadline);
     j->ended = true;
+    source_lookup_publish(j, reply);
     while (j->calls) {
         source_fn fn = j->calls->fn;
         void *ctx = j->calls->ctx;
@@ -131,10 +135,18 @@ static void say_no_such_server(struct source_job *j)
                                              .reason = "there is no server of that name"});
 }
 
-static void say_name_is_too_long(struct source_job *j)
+static void say_no_such_name(struct source_job *j)
 {
     source_job_end(j, &(struct source_reply){.outcome = SOURCE_NOT_FOUND,
-                                             .reason = "no character's name is that long"});
+                                             .reason = "no character can have that name"});
+}
+
+static bool is_name(const char *text)
+{
+    size_t len = strlen(text);
+
+    return len > 0 && len < SOURCE_TEXT_SIZE && text_is_utf8(text, len) &&
+           !text_has_control(text, len);
 }
 
 static struct source_job *job_new(struct source *s, bool sheet, const char *server,
@@ -154,12 +166,14 @@ static struct source_job *job_new(struct source *s, bool sheet, const char *serv
         j->next->link = &j->next;
     }
     s->jobs = j;
-    if (!canonical || !text_copy(j->server, sizeof j->server, canonical)) {
+    snprintf(j->claim_id, sizeof j->claim_id, "%s:%" PRIu64, s->id, ++s->last_number);
+    text_copy(j->name, sizeof j->name, name);
+    if (!canonical || !is_name(canonical) || !text_copy(j->server, sizeof j->server, canonical)) {
         source_job_after(j, 0, say_no_such_server);
-    } else if (!text_copy(j->name, sizeof j->name, name)) {
-        source_job_after(j, 0, say_name_is_too_long);
+    } else if (!is_name(name)) {
+        source_job_after(j, 0, say_no_such_name);
     } else {
-        source_job_after(j, 0, sheet ? s->adapter->sheet : s->adapter->lookup);
+        source_job_after(j, 0, sheet ? s->adapter->sheet : source_lookup_begin);
     }
     loop_arm_ms(j->deadline, sheet ? SOURCE_SHEET_MS : SOURCE_LOOKUP_MS);
     return j;
@@ -228,6 +242,17 @@ void source_cancel(struct source_call *call)
 
 /* ---- life ---- */
 
+static bool open_fetch(struct source *s, struct err *e)
+{
+    char agent[KIB];
+    struct fetch_config cf = {
+        .base = s->base, .user_agent = agent, .timeout_ms = s->settings->timeout_ms};
+
+    snprintf(agent, sizeof agent, "aion2rank/%s (+%s)", AION2RANK_VERSION, s->settings->contact);
+    s->fetch = fetch_new(&cf, e);
+    return s->fetch != NULL;
+}
+
 struct source *source_new(const struct source_config *config, struct err *e)
 {
     struct source *s;
@@ -240,9 +265,13 @@ struct source *source_new(const struct source_config *config, struct err *e)
     s->settings = config->settings;
     s->rdsa = config->rdsa;
     s->adapter = find_adapter(s->settings->adapter);
-    if (!s->adapter) {
-        err_set(e, ERR_PERMANENT, "ValueError", "there is no source \"%s\"", s->settings->adapter);
-        free(s);
+    MUST(s->adapter); /* the settings are a choice of them */
+    s->born_ms = clock_mono_ms();
+    uuid_random(s->id);
+    s->anchor = mem_alloc(sizeof *s->anchor);
+    s->anchor->src = s;
+    if (s->adapter->asks_site && !open_fetch(s, e)) {
+        source_free(s);
         return NULL;
     }
     return s;
@@ -258,6 +287,11 @@ void source_free(struct source *s)
             call_free(s->jobs->calls);
         }
         job_free(s->jobs);
+    }
+    fetch_free(s->fetch);
+    s->anchor->src = NULL; /* answers that are still to come find nobody */
+    if (s->anchor->waiting == 0) {
+        free(s->anchor);
     }
     free(s);
 }

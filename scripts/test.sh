@@ -39,7 +39,7 @@ unit_programs() {
 build_unit() {
     local programs
     mapfile -t programs < <(unit_programs "$1")
-    build BUILD="$1" "${programs[@]}"
+    build BUILD="$1" "${programs[@]}" tools
 }
 
 # cmocka closes with "[  PASSED  ] 5 test(s)." and, when some failed, "[  FAILED  ] 2 test(s), ...".

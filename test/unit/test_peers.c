@@ -89,7 +89,7 @@ static void test_who_is_not_counted(void **state)
 
 static void test_proxies_are_not_counted(void **state)
 {
-    struct net_list proxies;
+    struct net_list proxies = {0};
     struct net_addr key;
     struct peers *p = peers_new(1, 100, &proxies);
     struct err e;
