@@ -10,6 +10,7 @@
 #include "common/keys.h"
 #include "common/letters.h"
 #include "common/pg.h"
+#include "common/source_gate.h"
 #include "common/text.h"
 
 /* An audit that looks between two steps of a failover may be wrong once. */
@@ -213,6 +214,23 @@ static void look_at_audit(struct alert_sight *sight, redisContext *c, struct ale
     cJSON_Delete(doc);
 }
 
+/* ------------------------------------------------------------------------------------ the source
+ */
+
+static void look_at_source(redisContext *c, int64_t now_s, struct alert_fact *f)
+{
+    int64_t until_ms = ask_number(c, "HGET", KEY_SOURCE, "rest_until_ms");
+    int64_t failures = ask_number(c, "HGET", KEY_SOURCE, "failures");
+    int64_t left_s = until_ms / 1000 - now_s;
+
+    f->known = until_ms >= 0 && failures >= 0;
+    /* A rest that is over and was not followed by a good answer is still the same trouble. */
+    f->firing = left_s > 0 || (until_ms > 0 && failures >= GATE_FAILURES_OPEN);
+    snprintf(f->text, sizeof f->text,
+             "%" PRId64 " failure%s in a row; it is asked again in %" PRId64 " s", failures,
+             failures == 1 ? "" : "s", left_s > 0 ? left_s : 0);
+}
+
 void alert_look(struct alert_sight *sight, redisContext *redis, PGconn *pg,
                 const struct alert_limits *limits, int64_t now_s,
                 struct alert_fact facts[ALERT_RULE_COUNT])
@@ -224,5 +242,6 @@ void alert_look(struct alert_sight *sight, redisContext *redis, PGconn *pg,
         look_at_letters(sight, redis, limits, &facts[ALERT_BATCH_FAILED],
                         &facts[ALERT_DEAD_LETTERS]);
         look_at_audit(sight, redis, &facts[ALERT_CONSERVATION]);
+        look_at_source(redis, now_s, &facts[ALERT_SOURCE_RESTS]);
     }
 }

@@ -210,6 +210,19 @@ def test_what_is_not_accounted_for(pg, redis_server, spawn, alert_env, receiver)
     assert "holds: +2" in json.loads(receiver.posts[0][2])["attachments"][0]["text"]
 
 
+def test_a_source_that_rests(pg, redis_server, spawn, alert_env, receiver):
+    r = redis_server.client()
+    r.hset("aion2:source", mapping={"rest_until_ms": (int(r.time()[0]) + 600) * 1000, "failures": 1})
+    spawn("aion2-beat", alert_env)
+    wait_for_letter(redis_server, "source_rests")
+    hurry(redis_server)
+    wait_for(lambda: receiver.posts, 30, "the letter")
+    text = json.loads(receiver.posts[0][2])["attachments"][0]["text"]
+    assert text.startswith("1 failure in a row; it is asked again in 5")
+    r.hset("aion2:source", mapping={"rest_until_ms": 0, "failures": 0})
+    wait_for(lambda: "source_rests" not in state(redis_server)["alerts"], 30, "its end")
+
+
 def test_mail(pg, redis_server, spawn, alert_env, mailbox):
     spawn("aion2-beat", {**alert_env, "ALERT_WEBHOOK_URL": "", "ALERT_SMTP_URL": mailbox.url,
                          "ALERT_MAIL_FROM": "rank@example.org", "ALERT_NAME": "시엘",
