@@ -94,6 +94,18 @@ void detail_fini(struct detail *d)
     d->text = NULL;
 }
 
+void detail_copy(struct detail *out, const struct detail *d)
+{
+    *out = *d;
+    if (d->text) {
+        out->text = mem_try_array(d->text_len + 1, 1);
+        out->kind = out->text ? d->kind : DETAIL_LONG;
+    }
+    if (out->text) {
+        memcpy(out->text, d->text, d->text_len);
+    }
+}
+
 enum payload_kind detail_read_stats(const struct detail *d, double out[STAT_COUNT],
                                     struct payload_fault *fault)
 {

@@ -57,12 +57,23 @@ enum detail_state detail_state_of(int64_t fetched_us, bool failed_last, int64_t 
     "c.item_level, CASE WHEN c.stats_payload IS NULL OR c.stats_payload = '{}' THEN NULL "         \
     "WHEN c.stats_payload -> 'mode' = '\"profile\"' THEN 'profile' ELSE 'sheet' END, "             \
     "c.stats_payload IS NOT NULL, " stats
+/*
+ * For what is shown: a payload whose text would be long is reduced, as 4 MB of jsonb can print as
+ * gigabytes. What the scoring reads of it always comes.
+ */
+#define DETAIL_STATS_SHOWN                                                                         \
+    "CASE WHEN pg_column_size(c.stats_payload) <= 4096 THEN "                                      \
+    "CASE WHEN length(c.stats_payload::text) <= 65536 THEN c.stats_payload::text "                 \
+    "ELSE stats_for_scoring(c.stats_payload)::text END "                                           \
+    "ELSE stats_for_scoring(c.stats_payload)::text END "
 /* The first of them; what follows them is the caller's. */
 enum { DETAIL_COL_ID, DETAIL_COL_SERVER, DETAIL_COL_NAME, DETAIL_COLUMN_COUNT = 13 };
 
 /* The row of a result. False: it holds what it cannot hold, or memory is out. detail_fini() it. */
 bool detail_read(const PGresult *r, int row, struct detail *out) MUST_CHECK;
 void detail_fini(struct detail *d);
+/* A copy, detail_fini() it. Without memory for its text it has no stats. */
+void detail_copy(struct detail *out, const struct detail *d);
 /* The stats as the batch reads them; PAYLOAD_EMPTY without any, also when they are too long. */
 enum payload_kind detail_read_stats(const struct detail *d, double out[STAT_COUNT],
                                     struct payload_fault *fault);

@@ -15,6 +15,7 @@
 #include <unistd.h>
 
 #include "api/route.h"
+#include "api/search.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -160,7 +161,7 @@ static void drain(struct loop *l)
     if (l->bound) {
         evhttp_del_accept_socket(l->http, l->bound);
         l->bound = NULL;
-    } else if ((pgpool_pending(l->pg) == 0 && !conns_busy(l->conns)) ||
+    } else if ((pgpool_pending(l->pg) == 0 && l->searching == 0 && !conns_busy(l->conns)) ||
                clock_mono_ms() >= l->drain_until_ms) {
         event_base_loopbreak(l->base);
     }
@@ -266,8 +267,14 @@ static void set_up_events(struct loop *l)
     set_date(l);
 }
 
-static void tear_down(struct loop *l)
+void loop_free(struct loop *l)
 {
+    struct mail *m;
+
+    while ((m = mailbox_take(l->searched))) {
+        search_drop(m);
+    }
+    mailbox_free(l->searched);
     pgpool_free(l->pg); /* its queries end with an error, which is still sent to evhttp */
     evhttp_free(l->http);
     conns_free(l->conns);
@@ -284,7 +291,7 @@ static void tear_down(struct loop *l)
     free(l);
 }
 
-struct loop *loop_start(const struct api_settings *s, struct loader *loader, struct peers *peers,
+struct loop *loop_start(const struct api_settings *s, const struct loop_shared *shared,
                         const struct sockaddr_storage *addr, struct err *e)
 {
     struct loop *l = mem_alloc(sizeof *l);
@@ -292,22 +299,24 @@ struct loop *loop_start(const struct api_settings *s, struct loader *loader, str
     int64_t limit = s->connections_max / threads;
 
     l->settings = s;
-    l->loader = loader;
+    l->loader = shared->loader;
+    l->searcher = shared->searcher;
     l->base = new_base();
     l->conns = conns_new(l->base, limit > 0 ? (unsigned)limit : 1, s->idle_timeout_s * 1000);
     if (s->request_timeout_s < s->idle_timeout_s) {
         conns_limit_requests(l->conns, s->request_timeout_s * 1000);
     }
-    conns_limit_addresses(l->conns, peers);
+    conns_limit_addresses(l->conns, shared->peers);
     l->cache = cache_new();
     buf_init(&l->scratch, BODY_MAX);
-    l->pg = pgpool_new(l->base, s->database_url);
+    l->pg = pgpool_new(l->base, s->database_url, PGC_READS);
+    l->searched = mailbox_new(l->base, search_answer, l);
     set_up_events(l);
-    if (!set_up_http(l, addr, e)) {
-        tear_down(l);
+    if (!net_list_parse(s->trusted_proxies, &l->proxies, e) || !set_up_http(l, addr, e)) {
+        loop_free(l);
         return NULL;
     }
-    loader_subscribe(loader, l->wake_fd);
+    loader_subscribe(l->loader, l->wake_fd);
     take_image(l);
     MUST(pthread_create(&l->thread, NULL, run, l) == 0);
     return l;
@@ -325,5 +334,4 @@ void loop_stop(struct loop *l)
 void loop_join(struct loop *l)
 {
     pthread_join(l->thread, NULL);
-    tear_down(l);
 }

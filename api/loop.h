@@ -7,12 +7,13 @@
 #include <sys/socket.h>
 
 #include "api/cache.h"
-#include "common/conns.h"
 #include "api/image.h"
 #include "api/loader.h"
 #include "api/pgpool.h"
+#include "api/searcher.h"
 #include "api/settings.h"
 #include "common/buf.h"
+#include "common/conns.h"
 
 /*
  * One serving thread: an event loop with its own listener, connections, image reference, cache and
@@ -32,6 +33,10 @@
 struct loop {
     const struct api_settings *settings;
     struct loader *loader;
+    struct searcher *searcher;
+    struct net_list proxies;  /* that are believed whom they speak for */
+    struct mailbox *searched; /* searches that have ended */
+    unsigned searching;
     pthread_t thread;
     struct event_base *base;
     struct evhttp *http;
@@ -55,16 +60,22 @@ struct loop {
     int64_t servers_until_ms;
 };
 
-/*
- * Opens the listener and starts the thread. peers (borrowed, may be NULL) counts the connections of
- * each address over all loops. NULL and *e when the address cannot be used.
- */
-struct loop *loop_start(const struct api_settings *s, struct loader *l, struct peers *peers,
+/* What the loops have in common; borrowed. */
+struct loop_shared {
+    struct loader *loader;
+    struct searcher *searcher;
+    struct peers *peers; /* counts the connections of each address over all loops, may be NULL */
+};
+
+/* Opens the listener and starts the thread. NULL and *e when the address cannot be used. */
+struct loop *loop_start(const struct api_settings *s, const struct loop_shared *shared,
                         const struct sockaddr_storage *addr, struct err *e) MUST_CHECK;
 /* Asks the thread to finish what it answers and end; from any thread. */
 void loop_stop(struct loop *l);
-/* Waits for its end and frees. */
+/* Waits for its end. */
 void loop_join(struct loop *l);
+/* After that, and after the searcher. */
+void loop_free(struct loop *l);
 
 /*
  * The image must be said to be old: PostgreSQL cannot be asked, and it never confirmed the image

@@ -14,6 +14,7 @@
 #include "api/cors.h"
 #include "api/loop.h"
 #include "common/log.h"
+#include "common/net.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 64 };
 
@@ -161,23 +162,40 @@ static void block_signals(void)
     pthread_sigmask(SIG_BLOCK, &set, NULL);
 }
 
+/* What the table of settings cannot check. */
+static bool check_settings(const struct api_settings *s, struct err *e)
+{
+    struct net_list proxies;
+    struct rds_addr redis;
+
+    return cors_check_list(s->cors_origins, e) && rds_parse_url(s->redis_url, &redis, e) &&
+           source_settings_check(&s->source, e) &&
+           (net_list_parse(s->trusted_proxies, &proxies, e) || err_prefix(e, "TRUSTED_PROXIES"));
+}
+
 static int serve(const struct api_settings *s, const struct sockaddr_storage *addr)
 {
     struct admin *admin = NULL;
     struct loop *loops[LOOPS_MAX];
     int threads = api_settings_threads(s), started = 0;
-    struct peers *peers;
+    struct loop_shared shared = {.peers = NULL};
+    struct net_list proxies;
     struct loader *loader;
     struct err e;
 
     block_signals();
     raise_file_limit(s);
     loader = loader_start(s);
-    loader_wait_first(loader); /* the port stays closed until then */
-    peers = s->connections_per_address > 0 ? peers_new((unsigned)s->connections_per_address,
-                                                       (unsigned)s->connections_max, NULL)
-                                           : NULL;
-    while (started < threads && (loops[started] = loop_start(s, loader, peers, addr, &e))) {
+    loader_wait_first(loader);                              /* the port stays closed until then */
+    MUST(net_list_parse(s->trusted_proxies, &proxies, &e)); /* checked before */
+    shared.loader = loader;
+    shared.searcher = searcher_start(s, loader_details(loader), &e);
+    shared.peers = s->connections_per_address > 0
+                       ? peers_new((unsigned)s->connections_per_address,
+                                   (unsigned)s->connections_max, &proxies)
+                       : NULL;
+    while (shared.searcher && started < threads &&
+           (loops[started] = loop_start(s, &shared, addr, &e))) {
         started++;
     }
     if (started == threads && (admin = admin_start(s, &e)) != NULL) {
@@ -197,8 +215,12 @@ static int serve(const struct api_settings *s, const struct sockaddr_storage *ad
         loop_join(loops[i]);
     }
     admin_join(admin);
+    searcher_stop(shared.searcher); /* posts to the loops to the end */
+    for (int i = 0; i < started; i++) {
+        loop_free(loops[i]);
+    }
     loader_free(loader);
-    peers_free(peers);
+    peers_free(shared.peers);
     log_info("api.stopped", "threads=%d", started);
     return admin ? EXIT_OK : EXIT_FAILED;
 }
@@ -251,9 +273,9 @@ int main(int argc, char **argv)
     if (act == ACT_BAD) {
         return usage_error("wrong option; see aion2-api --help", NULL);
     }
-    if (!conf_load(API_SETTINGS_ITEMS, API_SETTINGS_COUNT, &s, &e) ||
-        !cors_check_list(s.cors_origins, &e) || !admin_check_settings(&s, &e) ||
-        !check_public_url(s.public_url, &e) || !parse_listen(&s, &addr, &e)) {
+    if (!conf_load(API_SETTINGS_ITEMS, API_SETTINGS_COUNT, &s, &e) || !check_settings(&s, &e) ||
+        !admin_check_settings(&s, &e) || !check_public_url(s.public_url, &e) ||
+        !parse_listen(&s, &addr, &e)) {
         return usage_error("settings", e.text);
     }
     if (act == ACT_CHECK_CONFIG) {

@@ -54,11 +54,25 @@ void openapi_add_params(cJSON *list, const struct query_param *params, size_t n,
 
 /* ---- operations ---- */
 
+static void add_limit_headers(cJSON *response)
+{
+    static const char *const NAMES[] = {"RateLimit-Limit", "RateLimit-Remaining", "RateLimit-Reset",
+                                        "RateLimit-Policy"};
+    cJSON *headers = cJSON_AddObjectToObject(response, "headers");
+
+    for (size_t i = 0; i < ARRAY_LEN(NAMES); i++) {
+        openapi_add_ref(headers, NAMES[i], "headers", NAMES[i]);
+    }
+}
+
 static cJSON *make_success(const struct route *r, bool with_body)
 {
     cJSON *o = cJSON_CreateObject();
 
     cJSON_AddStringToObject(o, "description", "The answer.");
+    if (r->limited) {
+        add_limit_headers(o);
+    }
     if (with_body) {
         cJSON *content = cJSON_AddObjectToObject(o, "content");
 
@@ -95,6 +109,9 @@ static cJSON *make_operation(const struct route *r, const char *method)
     cJSON_AddItemToObject(responses, "200", make_success(r, strcmp(method, "head") != 0));
     if (r->cached) {
         openapi_add_ref(responses, "304", "responses", "NotModified");
+    }
+    if (r->limited) {
+        openapi_add_ref(responses, "429", "responses", "TooMany");
     }
     openapi_add_ref(responses, "4XX", "responses", "Problem");
     openapi_add_ref(responses, "503", "responses", "Unavailable");

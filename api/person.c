@@ -8,21 +8,11 @@
 
 #define WANTED_MAX (256 * KIB)
 
-/*
- * A payload whose text would be long is reduced: 4 MB of jsonb can print as gigabytes. What the
- * scoring reads of it always comes.
- */
-#define STATS                                                                                      \
-    "CASE WHEN pg_column_size(c.stats_payload) <= 4096 THEN "                                      \
-    "CASE WHEN length(c.stats_payload::text) <= 65536 THEN c.stats_payload::text "                 \
-    "ELSE stats_for_scoring(c.stats_payload)::text END "                                           \
-    "ELSE stats_for_scoring(c.stats_payload)::text END "
-
 /* $1: [{"n":0,"server":"...","name":"..."}, ...] */
 static const char FIND_SQL[] = "SELECT " DETAIL_COLUMNS(
-    STATS) ", w.n "
-           "FROM json_to_recordset($1::json) AS w (n int, server text, name text) "
-           "JOIN characters AS c ON c.server = w.server AND c.name = w.name";
+    DETAIL_STATS_SHOWN) ", w.n "
+                        "FROM json_to_recordset($1::json) AS w (n int, server text, name text) "
+                        "JOIN characters AS c ON c.server = w.server AND c.name = w.name";
 #define COL_NUMBER DETAIL_COLUMN_COUNT
 
 struct search {
@@ -190,6 +180,20 @@ void persons_find(const struct request *rq, struct persons *p, persons_fn done)
         ask(rq, p, done, &wanted);
     }
     buf_fini(&wanted);
+}
+
+bool person_from_memory(const struct request *rq, struct person *p)
+{
+    find_in_memory(rq, p);
+    return p->found == PERSON_FOUND;
+}
+
+void person_from_row(const struct request *rq, struct person *p, const struct detail *d)
+{
+    find_row(rq->loop->image, p);
+    p->detail = *d;
+    p->has_detail = true;
+    p->found = PERSON_FOUND;
 }
 
 bool person_must_be_found(const struct request *rq, const struct person *p)

@@ -28,6 +28,7 @@ struct person {
     bool has_detail; /* false: only its place is known */
     struct detail detail;
     const struct image_row *row; /* of the loop's image; NULL: not on the board */
+    const char *fetch_status;    /* static; NULL: "cached" */
 };
 
 struct persons {
@@ -47,6 +48,11 @@ void person_set(struct person *p, const struct query_value *server, const struct
  */
 typedef void (*persons_fn)(const struct request *rq, struct persons *p);
 void persons_find(const struct request *rq, struct persons *p, persons_fn done);
+
+/* Takes what is known of p from memory alone, in doubt, too. False: it has nothing. */
+bool person_from_memory(const struct request *rq, struct person *p) MUST_CHECK;
+/* p is who was just read from PostgreSQL; *d is p's from here on. */
+void person_from_row(const struct request *rq, struct person *p, const struct detail *d);
 
 /* Answers with a problem unless the person was found. */
 bool person_must_be_found(const struct request *rq, const struct person *p);

@@ -87,7 +87,7 @@ static void add_fixed(struct buf *b, const struct image *img, const struct perso
     } else {
         buf_addstr(b, "null");
     }
-    buf_addstr(b, ",\"fetch_status\":\"cached\"");
+    buf_addf(b, ",\"fetch_status\":\"%s\"", p->fetch_status ? p->fetch_status : "cached");
 }
 
 /* ---- what is known beside them ---- */

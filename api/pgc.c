@@ -15,6 +15,7 @@
 struct pgc {
     struct event_base *base; /* borrowed */
     const char *url;         /* borrowed */
+    enum pgc_access access;
     const struct pgc_hooks *hooks;
     void *arg;
     PGconn *pg;
@@ -151,8 +152,8 @@ static void start_connecting(struct pgc *c)
     const char *values[] = {"UTF8", "aion2-api", options, c->url, NULL};
 
     snprintf(options, sizeof options,
-             "-c TimeZone=UTC -c statement_timeout=%d -c default_transaction_read_only=on",
-             PGC_QUERY_MS);
+             "-c TimeZone=UTC -c statement_timeout=%d -c default_transaction_read_only=%s",
+             PGC_QUERY_MS, c->access == PGC_WRITES ? "off" : "on");
     enter(c, PGC_CONNECTING);
     c->pg = PQconnectStartParams(keys, values, 1);
     if (!c->pg || PQstatus(c->pg) == CONNECTION_BAD) {
@@ -243,13 +244,14 @@ static void busy_io(struct pgc *c, short what)
     wait_for(c, unsent ? EV_READ | EV_WRITE : EV_READ);
 }
 
-struct pgc *pgc_new(struct event_base *base, const char *url, const struct pgc_hooks *hooks,
-                    void *arg)
+struct pgc *pgc_new(struct event_base *base, const char *url, enum pgc_access access,
+                    const struct pgc_hooks *hooks, void *arg)
 {
     struct pgc *c = mem_alloc(sizeof *c);
 
     c->base = base;
     c->url = url;
+    c->access = access;
     c->hooks = hooks;
     c->arg = arg;
     c->rand_seed = (unsigned)clock_mono_us() ^ (unsigned)(uintptr_t)c;

@@ -36,13 +36,16 @@ struct pgc_hooks {
     void (*on_failed)(void *arg, struct pgc *c, const struct err *e);
 };
 
+/* What a connection may do: whoever only reads cannot change anything by mistake. */
+enum pgc_access { PGC_READS, PGC_WRITES };
+
 /* Starts to connect in the next turn of the loop. url and hooks are borrowed. */
-struct pgc *pgc_new(struct event_base *base, const char *url, const struct pgc_hooks *hooks,
-                    void *arg);
+struct pgc *pgc_new(struct event_base *base, const char *url, enum pgc_access access,
+                    const struct pgc_hooks *hooks, void *arg);
 /* Ends the connection without calling a hook. NULL is fine. */
 void pgc_free(struct pgc *c);
 enum pgc_state pgc_state(const struct pgc *c);
-/* Only while idle. Text parameters. An error comes through on_result in a later turn. */
+/* Only while idle. Text parameters, NULL is SQL NULL. An error comes through on_result in a later turn. */
 void pgc_query(struct pgc *c, const char *sql, int n, const char *const *values);
 
 #endif

@@ -165,7 +165,7 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     arm_timer(p);
 }
 
-struct pgpool *pgpool_new(struct event_base *base, const char *url)
+struct pgpool *pgpool_new(struct event_base *base, const char *url, enum pgc_access access)
 {
     struct pgpool *p = mem_alloc(sizeof *p);
 
@@ -174,7 +174,7 @@ struct pgpool *pgpool_new(struct event_base *base, const char *url)
     MUST(p->timer);
     for (size_t i = 0; i < PGPOOL_CONNECTIONS; i++) {
         p->slots[i].pool = p;
-        p->slots[i].conn = pgc_new(base, url, &HOOKS, p);
+        p->slots[i].conn = pgc_new(base, url, access, &HOOKS, p);
     }
     return p;
 }
@@ -217,7 +217,7 @@ bool pgpool_query(struct pgpool *p, const char *sql, int n, const char *const *v
     j->sql = sql;
     j->n = n;
     for (int i = 0; i < n; i++) {
-        j->values[i] = mem_strdup(values[i]);
+        j->values[i] = values[i] ? mem_strdup(values[i]) : NULL;
     }
     j->done = done;
     j->arg = arg;

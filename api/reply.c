@@ -230,7 +230,9 @@ void reply_allow_origin(const struct request *rq)
         }
         add_header(rq->http, "Access-Control-Allow-Origin", origin);
     }
-    add_header(rq->http, "Access-Control-Expose-Headers", "ETag, Retry-After, Age");
+    add_header(rq->http, "Access-Control-Expose-Headers",
+               "ETag, Retry-After, Age, RateLimit-Limit, RateLimit-Remaining, "
+               "RateLimit-Reset, RateLimit-Policy");
 }
 
 void reply_preflight(const struct request *rq, const char *allow)

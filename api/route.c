@@ -105,53 +105,56 @@ static const struct query_param PAGE_PARAMS_READ[] = {
 #define PAGE(path, show, id)                                                                       \
     {                                                                                              \
         path, READ, show, PARAMS(PAGE_PARAMS_READ), id, "A page for people.", NULL, "text/html",   \
-            true, NULL                                                                             \
+            true, NULL, false                                                                      \
     }
 #define ASSET(path)                                                                                \
     {                                                                                              \
         path, READ, send_asset, NO_PARAMS, "asset", "A file of the pages.", NULL, "*/*", true,     \
-            NULL                                                                                   \
+            NULL, false                                                                            \
     }
 
 const struct route ROUTES[] = {
     {"/api/ranking/top", READ, handle_top, PARAMS(TOP_PARAMS), "rankingTop",
-     "The first places of a board.", "Top", JSON, true, NULL},
+     "The first places of a board.", "Top", JSON, true, NULL, false},
     {"/api/ranking", READ, handle_page, PARAMS(PAGE_PARAMS), "rankingPage", "A board by pages.",
-     "Page", JSON, true, NULL},
+     "Page", JSON, true, NULL, false},
     {"/api/ranking/around", READ, handle_around, PARAMS(AROUND_PARAMS), "rankingAround",
-     "The places around a character on one of its boards.", "Around", JSON, true, NULL},
+     "The places around a character on one of its boards.", "Around", JSON, true, NULL, false},
     {"/api/ranking/cutoffs", READ, handle_cutoffs, PARAMS(SERVER_PARAMS), "rankingCutoffs",
-     "The lowest score of each tier.", "Cutoffs", JSON, true, NULL},
+     "The lowest score of each tier.", "Cutoffs", JSON, true, NULL, false},
     {"/api/ranking/distribution", READ, handle_distribution, PARAMS(SERVER_PARAMS),
      "rankingDistribution", "How scores, tiers and classes are spread.", "Distribution", JSON, true,
-     NULL},
+     NULL, false},
     {"/api/ranking.csv", READ, handle_csv, PARAMS(EXPORT_PARAMS), "rankingCsv",
-     "A whole board as CSV.", "Text", "text/csv; charset=utf-8", true, NULL},
+     "A whole board as CSV.", "Text", "text/csv; charset=utf-8", true, NULL, false},
     {"/api/ranking.ndjson", READ, handle_ndjson, PARAMS(EXPORT_PARAMS), "rankingNdjson",
-     "A whole board, an item a line.", "Text", "application/x-ndjson", true, NULL},
+     "A whole board, an item a line.", "Text", "application/x-ndjson", true, NULL, false},
     {"/api/character", READ, handle_character, PARAMS(CHARACTER_PARAMS), "character",
-     "One character, as stored.", "Character", JSON, false, NULL},
+     "One character, as stored.", "Character", JSON, false, NULL, false},
     {"/api/character/explain", READ, handle_explain, PARAMS(CHARACTER_PARAMS), "explain",
-     "How a score comes about.", "Explanation", JSON, false, NULL},
+     "How a score comes about.", "Explanation", JSON, false, NULL, false},
     {"/api/character/history", READ, handle_history, PARAMS(HISTORY_PARAMS), "history",
-     "A point a day of a character's place.", "History", JSON, false, NULL},
+     "A point a day of a character's place.", "History", JSON, false, NULL, false},
     {"/api/compare", READ, handle_compare, PARAMS(COMPARE_PARAMS), "compare",
-     "Two to four characters side by side.", "Comparison", JSON, false, NULL},
+     "Two to four characters side by side.", "Comparison", JSON, false, NULL, false},
     {"/api/characters", READ, handle_complete, PARAMS(COMPLETE_PARAMS), "characters",
      "Characters whose name begins with a text, the best placed first.", "Completion", JSON, false,
-     NULL},
+     NULL, false},
     {"/api/characters/batch", EVHTTP_REQ_POST, handle_many, NO_PARAMS, "charactersBatch",
-     "Up to 200 characters at once.", "Batch", JSON, false, "BatchRequest"},
+     "Up to 200 characters at once.", "Batch", JSON, false, "BatchRequest", false},
+    {"/api/search", EVHTTP_REQ_POST, handle_search, NO_PARAMS, "search",
+     "Looks a character up at the source and stores it.", "Character", JSON, false, "SearchRequest",
+     true},
     {"/api/legions", READ, handle_legions, PARAMS(LEGIONS_PARAMS), "legions",
-     "The legions of a server.", "Legions", JSON, false, NULL},
+     "The legions of a server.", "Legions", JSON, false, NULL, false},
     {"/api/updates", READ, handle_updates, PARAMS(UPDATES_PARAMS), "updates",
-     "Characters whose data changed last.", "Updates", JSON, false, NULL},
+     "Characters whose data changed last.", "Updates", JSON, false, NULL, false},
     {"/api/servers", READ, handle_servers, NO_PARAMS, "servers", "The servers.", "Servers", JSON,
-     false, NULL},
+     false, NULL, false},
     {"/health", READ, handle_health, NO_PARAMS, "health", "Whether the service answers at all.",
-     "Health", JSON, false, NULL},
+     "Health", JSON, false, NULL, false},
     {"/openapi.json", READ, handle_openapi, NO_PARAMS, "openapi", "This description.", "OpenApi",
-     JSON, false, NULL},
+     JSON, false, NULL, false},
     PAGE("/", show_ranking, "pageRanking"),
     PAGE("/character", show_character, "pageCharacter"),
     PAGE("/compare", show_compare, "pageCompare"),

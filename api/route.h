@@ -24,6 +24,7 @@ struct route {
     const char *type;    /* its media type */
     bool cached;         /* answers carry an ETag */
     const char *body;    /* schema of what is posted, NULL: nothing is */
+    bool limited;        /* a client may ask only so often */
 };
 extern const struct route ROUTES[];
 extern const size_t ROUTE_COUNT;
@@ -50,6 +51,7 @@ void handle_complete(const struct request *rq, const struct query_value *values)
 void handle_explain(const struct request *rq, const struct query_value *values);
 void handle_history(const struct request *rq, const struct query_value *values);
 void handle_many(const struct request *rq, const struct query_value *values);
+void handle_search(const struct request *rq, const struct query_value *values);
 void handle_legions(const struct request *rq, const struct query_value *values);
 void handle_compare(const struct request *rq, const struct query_value *values);
 void handle_updates(const struct request *rq, const struct query_value *values);

@@ -2,6 +2,8 @@
 
 #include <sched.h>
 
+#include "api/quota.h"
+
 #define THREADS_MAX 64
 
 const struct conf_item API_SETTINGS_ITEMS[] = {
@@ -35,6 +37,12 @@ const struct conf_item API_SETTINGS_ITEMS[] = {
     CONF_STR(
         "PUBLIC_URL", struct api_settings, public_url, "", CONF_PLAIN,
         "how readers reach the pages, as https://example.org: for links that other sites show"),
+    CONF_STR("TRUSTED_PROXIES", struct api_settings, trusted_proxies, "", CONF_PLAIN,
+             "addresses and networks of proxies whose X-Forwarded-For is believed"),
+    CONF_INT("SEARCH_RATE_PER_MINUTE", struct api_settings, search_rate, "10", 0, QUOTA_LIMIT_MAX,
+             "searches of one client in any minute (0: any number)"),
+    CONF_INT("FETCH_COOLDOWN_SECONDS", struct api_settings, fetch_cooldown_s, "60", 0, 86400,
+             "a character that was fetched so lately is not fetched again by a search"),
     CONF_CHOICE("ACCESS_LOG", struct api_settings, access_log, "slow", "off|slow|all",
                 "requests to log: none, those that took 500 ms or failed here (5xx), or all"),
     CONF_STR("STATE_DIR", struct api_settings, state_dir, "/var/lib/aion2rank", CONF_PLAIN,
@@ -43,6 +51,7 @@ const struct conf_item API_SETTINGS_ITEMS[] = {
              "seconds between batches; the time that answers may be cached comes from it"),
     CONF_INT("SOURCE_STALE_AFTER", struct api_settings, source_stale_after_s, "86400", 1, 31536000,
              "seconds after which a character that was not fetched again is shown as stale"),
+    SOURCE_CONF_ITEMS(struct api_settings, source),
     CONF_CHOICE("LOG_LEVEL", struct api_settings, log_level, "info", "debug|info|warn|error",
                 "least severe events to log"),
 };

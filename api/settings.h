@@ -1,7 +1,7 @@
 #ifndef API_SETTINGS_H
 #define API_SETTINGS_H
 
-#include "common/conf.h"
+#include "common/source.h"
 
 /* Settings of aion2-api; the table with defaults and ranges is in settings.c. */
 struct api_settings {
@@ -10,9 +10,10 @@ struct api_settings {
     const char *task_queue;
     const char *listen;
     const char *admin_listen;
-    const char *admin_socket; /* "": in state_dir */
-    const char *admin_token;  /* "": none but those in PostgreSQL */
-    const char *state_dir;    /* "": keep nothing on disk */
+    const char *admin_socket;    /* "": in state_dir */
+    const char *admin_token;     /* "": none but those in PostgreSQL */
+    const char *trusted_proxies; /* a net_list */
+    const char *state_dir;       /* "": keep nothing on disk */
     const char *log_level;
     const char *cors_origins;
     const char *public_url; /* "": what the client calls us */
@@ -24,6 +25,9 @@ struct api_settings {
     int64_t request_timeout_s;
     int64_t idle_timeout_s;
     int64_t source_stale_after_s;
+    int64_t fetch_cooldown_s;
+    int64_t search_rate; /* of one client in a minute, 0: any */
+    struct source_settings source;
 };
 
 extern const struct conf_item API_SETTINGS_ITEMS[];

@@ -38,6 +38,11 @@
 #define KEY_SOURCE_LOOKUP_PREFIX "aion2:source:lookup:"
 #define KEY_SOURCE_GONE_PREFIX   "aion2:source:gone:"
 
+/* Somebody asked for this character's sheet lately. */
+#define KEY_SHEET_PREFIX "aion2:source:sheet:"
+/* Searches of a client within the last minute. */
+#define KEY_SEARCHES_PREFIX "aion2:searches:"
+
 /* kombu's record of what is held. */
 #define KEY_UNACKED       "unacked"
 #define KEY_UNACKED_INDEX "unacked_index"
@@ -49,6 +54,8 @@
 /* The scoring batch, as clients name it, and its schedule. */
 #define TASK_BATCH     "app.worker.calculate_power_and_rank_batch"
 #define SCHEDULE_BATCH "batch"
+/* Reads a character's equipment at the source; kwargs server, name. */
+#define TASK_FETCH_SHEET "source.fetch_sheet"
 /* What removes old runs, history and dead letters. */
 #define TASK_PRUNE     "maintenance.prune"
 #define SCHEDULE_PRUNE "prune"

@@ -3,8 +3,16 @@
 #include <string.h>
 #include <strings.h>
 
+/* What people and programs call a server beside the names of the table. */
+static const struct {
+    const char *alias, *name;
+} ALIASES[] = {{"Nezakan", "Nezekan"}};
+
 const struct realm *realm_find(const char *region, const char *name)
 {
+    for (size_t i = 0; i < ARRAY_LEN(ALIASES); i++) {
+        name = strcasecmp(ALIASES[i].alias, name) == 0 ? ALIASES[i].name : name;
+    }
     for (size_t i = 0; i < REALM_COUNT; i++) {
         const struct realm *r = &REALMS[i];
 
@@ -14,6 +22,36 @@ const struct realm *realm_find(const char *region, const char *name)
         }
     }
     return NULL;
+}
+
+static int add_spelling(const char *out[], int n, const char *name)
+{
+    for (int i = 0; i < n; i++) {
+        if (strcmp(out[i], name) == 0) {
+            return n;
+        }
+    }
+    MUST(n < REALM_SPELLINGS_MAX);
+    out[n] = name;
+    return n + 1;
+}
+
+int realm_spellings(const char *region, const char *name, const char *out[REALM_SPELLINGS_MAX])
+{
+    const struct realm *r = realm_find(region, name);
+    int n = 0;
+
+    if (!r) {
+        return add_spelling(out, n, name);
+    }
+    n = add_spelling(out, n, r->name);
+    n = add_spelling(out, n, r->local_name);
+    for (size_t i = 0; i < ARRAY_LEN(ALIASES); i++) {
+        if (strcmp(ALIASES[i].name, r->name) == 0) {
+            n = add_spelling(out, n, ALIASES[i].alias);
+        }
+    }
+    return n;
 }
 
 const struct realm *realm_by_id(const char *region, int server_id)

@@ -17,8 +17,19 @@ struct realm {
 extern const struct realm REALMS[];
 extern const size_t REALM_COUNT;
 
-/* By either name (ASCII letters in any case) within a region; NULL: none of ours. */
+/*
+ * By any of its names (ASCII letters in any case) within a region: those of the table, or one that
+ * is still in use ("Nezakan", which the site spells Nezekan). NULL: none of ours.
+ */
 const struct realm *realm_find(const char *region, const char *name);
+
+/*
+ * Every name under which characters of a server may be stored, the canonical one first: what is
+ * stored comes from other programs, too. Of a name that is not known, that name alone. Returns how
+ * many; they are static texts, or `name` itself.
+ */
+#define REALM_SPELLINGS_MAX 4
+int realm_spellings(const char *region, const char *name, const char *out[REALM_SPELLINGS_MAX]);
 const struct realm *realm_by_id(const char *region, int server_id);
 bool realm_is_region(const char *region);
 

@@ -51,6 +51,7 @@ class Api:
             "DATABASE_URL": url,
             "API_LISTEN": f"127.0.0.1:{self.port}",
             "STATE_DIR": str(state_dir),
+            "REDIS_URL": "redis://127.0.0.1:1/0",  # nobody; those who search name theirs
             "API_THREADS": "2",
             **{k: str(v) for k, v in settings.items()},
         }

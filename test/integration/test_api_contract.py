@@ -18,7 +18,8 @@ EXAMPLES = {"server": SIX[0][0], "name": SIX[0][1], "class": SIX[0][2], "board":
             "prefix": SIX[0][1][:1], **{k: f"{SIX[i][0]}:{SIX[i][1]}" for i, k in enumerate("abcd")}}
 # What is posted.
 BODIES = {"/api/characters/batch": {"characters": [{"server": SIX[0][0], "name": SIX[0][1]},
-                                                    {"server": "Nowhere", "name": "Nobody"}]}}
+                                                    {"server": "Nowhere", "name": "Nobody"}]},
+          "/api/search": {"server": SIX[0][0], "name": SIX[0][1]}}
 # One of two that exclude each other.
 LEFT_OUT = {"cursor"}
 

@@ -229,7 +229,7 @@ def test_killed_while_storing(stored, pg):
         stored.program.kill()
         pg.stop("immediate")
         restart(stored)
-        assert "refused" not in stored.program.log()
+        assert "event=ranking.stored refused" not in stored.program.log()
         assert stored.json("/api/ranking/top")["snapshot"]["stale"] is True
         pg.start()
         stored.wait_run(run, timeout=20)

@@ -42,11 +42,31 @@ static void test_table(void **state)
     }
 }
 
+static void test_spellings(void **state)
+{
+    const char *out[REALM_SPELLINGS_MAX];
+
+    (void)state;
+    assert_string_equal(realm_find("kr", "nezakan")->name, "Nezekan");
+    assert_int_equal(realm_spellings("kr", "네자칸", out), 3);
+    assert_string_equal(out[0], "Nezekan");
+    assert_string_equal(out[1], "네자칸");
+    assert_string_equal(out[2], "Nezakan");
+    assert_int_equal(realm_spellings("kr", "siel", out), 2);
+    assert_string_equal(out[0], "Siel");
+    assert_string_equal(out[1], "시엘");
+    assert_int_equal(realm_spellings("eu", "Siel", out), 1);
+    assert_string_equal(out[0], "Siel");
+    assert_int_equal(realm_spellings("kr", "Chantra", out), 1);
+    assert_string_equal(out[0], "Chantra");
+}
+
 int main(void)
 {
     static const struct CMUnitTest TESTS[] = {
         cmocka_unit_test(test_names),
         cmocka_unit_test(test_table),
+        cmocka_unit_test(test_spellings),
     };
 
     return cmocka_run_group_tests(TESTS, NULL, NULL);
