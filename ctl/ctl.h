@@ -85,6 +85,7 @@ int ctl_status(const struct ctl_settings *s, int argc, char **argv);
 int ctl_audit(const struct ctl_settings *s, int argc, char **argv);
 int ctl_doctor(const struct ctl_settings *s, int argc, char **argv);
 int ctl_why(const struct ctl_settings *s, int argc, char **argv);
+int ctl_source(const struct ctl_settings *s, int argc, char **argv);
 int ctl_revoke(const struct ctl_settings *s, int argc, char **argv);
 int ctl_result(const struct ctl_settings *s, int argc, char **argv);
 int ctl_events(const struct ctl_settings *s, int argc, char **argv);
@@ -106,8 +107,10 @@ extern const char CTL_QUEUE_HELP[];
 extern const char CTL_RESULT_HELP[];
 extern const char CTL_REVOKE_HELP[];
 extern const char CTL_SCHEDULE_HELP[];
+extern const char CTL_SOURCE_HELP[];
 extern const char CTL_STATUS_HELP[];
 extern const char CTL_WHY_HELP[];
+extern const char CTL_WORKER_HELP[];
 
 extern const struct opt CTL_AUDIT_OPTS[];
 extern const struct opt CTL_CALL_OPTS[];
@@ -118,6 +121,7 @@ extern const struct opt CTL_IMPORT_OPTS[];
 extern const struct opt CTL_MIGRATE_OPTS[];
 extern const struct opt CTL_RESULT_OPTS[];
 extern const struct opt CTL_REVOKE_OPTS[];
+extern const struct opt CTL_SOURCE_OPTS[];
 extern const struct opt CTL_STATUS_OPTS[];
 extern const struct opt CTL_WHY_OPTS[];
 
@@ -128,5 +132,6 @@ extern const struct ctl_verb CTL_INSPECT_VERBS[];
 extern const struct ctl_verb CTL_QUARANTINE_VERBS[];
 extern const struct ctl_verb CTL_QUEUE_VERBS[];
 extern const struct ctl_verb CTL_SCHEDULE_VERBS[];
+extern const struct ctl_verb CTL_WORKER_VERBS[];
 
 #endif

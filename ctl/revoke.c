@@ -48,48 +48,15 @@ const struct opt CTL_REVOKE_OPTS[] = {
     OPT_END,
 };
 
-struct revoking {
-    const struct options *o;
-    const char *const *ids;
-    int n;
-};
-
-static bool check_ids(const struct revoking *k)
+static bool check_ids(char **ids, int n)
 {
-    for (int i = 0; i < k->n; i++) {
-        size_t len = strlen(k->ids[i]);
-
-        if (len == 0 || len > REVOCATION_ID_MAX || !text_is_utf8(k->ids[i], len) ||
-            text_has_control(k->ids[i], len)) {
-            ctl_fail("revoke", CTL_USAGE, "\"%s\" cannot be the id of a task", k->ids[i]);
+    for (int i = 0; i < n; i++) {
+        if (!revocation_id_ok(ids[i])) {
+            ctl_fail("revoke", CTL_USAGE, "\"%s\" cannot be the id of a task", ids[i]);
             return false;
         }
     }
     return true;
-}
-
-static cJSON *id_array(const struct revoking *k)
-{
-    cJSON *ids = cJSON_CreateArray();
-
-    for (int i = 0; i < k->n; i++) {
-        cJSON_AddItemToArray(ids, cJSON_CreateString(k->ids[i]));
-    }
-    return ids;
-}
-
-/* {"task_id": [...], "terminate": ..., "signal": ...}; the caller frees. */
-static char *arguments(const struct revoking *k)
-{
-    cJSON *obj = cJSON_CreateObject();
-    char *text;
-
-    cJSON_AddItemToObject(obj, "task_id", id_array(k));
-    cJSON_AddBoolToObject(obj, "terminate", k->o->terminate);
-    cJSON_AddStringToObject(obj, "signal", k->o->signal);
-    text = json_print(obj);
-    cJSON_Delete(obj);
-    return text;
 }
 
 static bool is_error(const cJSON *answer)
@@ -97,7 +64,7 @@ static bool is_error(const cJSON *answer)
     return json_get_str(answer, "error") != NULL;
 }
 
-static void print_answers(const struct revoking *k, const cJSON *by_node)
+static void print_answers(int n, const cJSON *by_node)
 {
     static const struct table_column COLUMNS[] = {{"Node", false, 12}, {"Answer", false, 20}};
     const cJSON *answer;
@@ -106,7 +73,7 @@ static void print_answers(const struct revoking *k, const cJSON *by_node)
 
     term_init(&t, stdout);
     table_init(&table, COLUMNS, ARRAY_LEN(COLUMNS));
-    term_print(&t, TERM_PLAIN, "%d task%s revoked\n", k->n, k->n == 1 ? "" : "s");
+    term_print(&t, TERM_PLAIN, "%d task%s revoked\n", n, n == 1 ? "" : "s");
     cJSON_ArrayForEach(answer, by_node)
     {
         const char *ok = json_get_str(answer, "ok");
@@ -121,79 +88,59 @@ static void print_answers(const struct revoking *k, const cJSON *by_node)
     table_fini(&table);
 }
 
-/* Prints what became of it; the exit code. */
-static int report(const struct revoking *k, struct nodes_answers *a)
+/* Prints what became of it; the exit code. Takes doc. */
+static int report(const struct options *o, int n, cJSON *doc)
 {
-    bool nobody = !a->by_node->child, failed = false;
-    const cJSON *answer;
+    const cJSON *by_node = json_get_obj(doc, "nodes"), *answer;
+    bool nobody = !by_node->child, failed = false;
 
-    cJSON_ArrayForEach(answer, a->by_node)
+    cJSON_ArrayForEach(answer, by_node)
     {
         failed = failed || is_error(answer);
     }
-    if (k->o->json) {
-        cJSON *doc = cJSON_CreateObject();
-
-        cJSON_AddItemToObject(doc, "revoked", id_array(k));
-        cJSON_AddItemToObject(doc, "nodes", a->by_node);
-        a->by_node = NULL;
+    if (o->json) {
         ctl_print_json("revoke", doc);
     } else {
-        print_answers(k, a->by_node);
+        print_answers(n, by_node);
+        cJSON_Delete(doc);
     }
     if (nobody) {
         ctl_fail("revoke", CTL_UNAVAILABLE, "noted in Redis, but no worker answered%s",
-                 k->o->terminate ? ": what runs goes on"
-                                 : "; those that are started later will heed it");
-        return k->o->terminate ? CTL_UNAVAILABLE : CTL_OK;
+                 o->terminate ? ": what runs goes on"
+                              : "; those that are started later will heed it");
+        return o->terminate ? CTL_UNAVAILABLE : CTL_OK;
     }
     return failed ? CTL_FAILED : CTL_OK;
-}
-
-static int note_and_tell(redisContext *c, int db, const struct revoking *k)
-{
-    struct nodes_question q = {.db = db,
-                               .method = "revoke",
-                               .timeout_ms = k->o->timeout_s * 1000,
-                               .stop = interrupt_watch()};
-    struct nodes_answers a;
-    struct err e;
-    char *text = arguments(k);
-    int code;
-
-    q.arguments = text ? text : "{}";
-    if (!revocation_note(c, k->ids, k->n, &e)) {
-        free(text);
-        return ctl_fail_err("revoke", &e);
-    }
-    code = nodes_ask(c, &q, &a, &e) ? report(k, &a) : ctl_fail_err("revoke", &e);
-    nodes_answers_fini(&a);
-    free(text);
-    return code;
 }
 
 int ctl_revoke(const struct ctl_settings *s, int argc, char **argv)
 {
     struct options o = {.signal = "SIGTERM", .timeout_s = 1};
-    int code, first = opt_parse("revoke", CTL_REVOKE_OPTS, argc, argv, &o);
-    struct revoking k = {.o = &o};
+    int first = opt_parse("revoke", CTL_REVOKE_OPTS, argc, argv, &o), code;
     struct rds_addr addr;
+    struct err e;
     redisContext *c;
 
     if (first < 0) {
         return CTL_USAGE;
     }
-    k.ids = (const char *const *)(argv + first);
-    k.n = argc - first;
-    if (k.n == 0) {
+    if (first == argc) {
         return ctl_fail("revoke", CTL_USAGE, "name at least one task by its id");
     }
-    if (!check_ids(&k)) {
+    if (!check_ids(argv + first, argc - first)) {
         return CTL_USAGE;
     }
     c = ctl_redis("revoke", s, &addr, &code);
     if (c) {
-        code = note_and_tell(c, addr.db, &k);
+        const struct revocation r = {.ids = (const char *const *)(argv + first),
+                                     .n = argc - first,
+                                     .terminate = o.terminate,
+                                     .signal = o.signal,
+                                     .timeout_ms = o.timeout_s * 1000,
+                                     .stop = interrupt_watch()};
+        cJSON *doc = revocation_run(c, addr.db, &r, &e);
+
+        code = doc ? report(&o, r.n, doc) : ctl_fail_err("revoke", &e);
         redisFree(c);
     }
     return code;
