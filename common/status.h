@@ -38,7 +38,7 @@ bool status_add_conservation(cJSON *doc, redisContext *c, struct err *e);
 
 /*
  * "postgresql": {"reachable", "version", "url"} or {"reachable": false, "error", "url"}, then
- * "runs" and "ranking". c NULL: as above. The connection stays with a statement_timeout of 3 s.
+ * "runs" and "ranking". c NULL: as above.
  */
 enum status_pg {
     STATUS_PG_OK,

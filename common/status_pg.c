@@ -34,7 +34,7 @@ static bool read_tables(PGconn *c, cJSON *doc, struct err *e)
     PGresult *r;
 
     snprintf(runs_max, sizeof runs_max, "%d", STATUS_RUNS_MAX);
-    if (!pg_run(c, "SET statement_timeout = '3s'", e) || !schema_check(c, e)) {
+    if (!schema_check(c, e)) {
         return false;
     }
     r = pg_exec_params(c, QUERY, 1, params, e);

@@ -15,6 +15,10 @@ const char CTL_SOURCE_HELP[] =
     "States: working, failing (but asked on), resting (nobody asks it for a while),\n"
     "unused (never asked).\n"
     "\n"
+    "Examples:\n"
+    "  aion2ctl source\n"
+    "  aion2ctl source --json | jq .state\n"
+    "\n"
     "Exit codes: 0 it works or is unused, 1 it fails or rests, 64 wrong usage, 69\n"
     "Redis not reachable.\n";
 

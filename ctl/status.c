@@ -46,13 +46,24 @@ bool status_ask_redis(cJSON *doc, const struct ctl_settings *s)
     return ok;
 }
 
+PGconn *status_connect_pg(const struct ctl_settings *s, struct err *e)
+{
+    PGconn *c = pg_connect(s->database_url, "aion2ctl", e);
+
+    if (c && !pg_run(c, "SET statement_timeout = '3s'", e)) {
+        PQfinish(c);
+        c = NULL;
+    }
+    return c;
+}
+
 enum ctl_exit status_ask_pg(cJSON *doc, const struct ctl_settings *s)
 {
     static const enum ctl_exit CODES[] = {[STATUS_PG_OK] = CTL_OK,
                                           [STATUS_PG_DOWN] = CTL_UNAVAILABLE,
                                           [STATUS_PG_REFUSED] = CTL_FAILED};
     struct err e = {.cls = ERR_NONE};
-    PGconn *c = pg_connect(s->database_url, "aion2ctl", &e);
+    PGconn *c = status_connect_pg(s, &e);
     enum status_pg found = status_add_pg(doc, s->database_url, c, &e);
 
     PQfinish(c);

@@ -83,13 +83,13 @@ static bool connect_as_needed(struct worker *w, struct ask *k)
     unsigned needs = k->route->needs | (k->route->action ? ADMIN_PG : 0);
     struct err e = {0};
 
-    if ((needs & ADMIN_PG) && !ensure_pg(w, &e)) {
+    if ((needs & ADMIN_PG) && !ensure_pg(w, &e) && !(needs & ADMIN_OPTIONAL)) {
         admin_problem(&k->call, 503, NULL, "PostgreSQL cannot be asked%s.",
                       k->route->action ? ", and without it nothing is changed" : "");
         log_warn("admin.postgresql", "text=%s", LOGQ(e.text));
         return false;
     }
-    if ((needs & ADMIN_REDIS) && !ensure_redis(w, &e)) {
+    if ((needs & ADMIN_REDIS) && !ensure_redis(w, &e) && !(needs & ADMIN_OPTIONAL)) {
         admin_problem(&k->call, 503, NULL, "Redis cannot be asked.");
         log_warn("admin.redis", "text=%s", LOGQ(e.text));
         return false;

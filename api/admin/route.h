@@ -74,14 +74,18 @@ struct admin_field {
     const char *help;
 };
 
-enum { ADMIN_PG = 1, ADMIN_REDIS = 2 };
+enum {
+    ADMIN_PG = 1,
+    ADMIN_REDIS = 2,
+    ADMIN_OPTIONAL = 4, /* what cannot be connected to is NULL, and the handler does without it */
+};
 
 struct admin_route {
     enum evhttp_cmd_type method;
     const char *path; /* "/admin/batches/{id}": {..} is one segment, checked by ids */
     bool open;        /* needs no token: for pages, never for data */
     enum token_scope scope;
-    unsigned needs; /* ADMIN_PG, ADMIN_REDIS; a change has PostgreSQL anyhow */
+    unsigned needs; /* ADMIN_PG, ADMIN_REDIS, ...; a change has PostgreSQL anyhow */
     admin_fn fn;
     const struct query_param *ids;
     const struct query_param *params;
@@ -101,7 +105,8 @@ struct admin_routes {
     const struct admin_route *rows;
     size_t count;
 };
-extern const struct admin_routes ADMIN_ROUTES_SELF, ADMIN_ROUTES_BATCHES;
+extern const struct admin_routes ADMIN_ROUTES_SELF, ADMIN_ROUTES_BATCHES, ADMIN_ROUTES_SCHEDULES,
+    ADMIN_ROUTES_QUEUES, ADMIN_ROUTES_LETTERS, ADMIN_ROUTES_WORKERS, ADMIN_ROUTES_OVERVIEW;
 extern const struct admin_routes *const ADMIN_ROUTES[];
 extern const size_t ADMIN_ROUTES_COUNT;
 
