@@ -15,6 +15,7 @@
 #include "api/loop.h"
 #include "common/log.h"
 #include "common/net.h"
+#include "common/zone.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 64 };
 
@@ -287,6 +288,7 @@ int main(int argc, char **argv)
     }
     MUST(log_level_parse(s.log_level, &level));
     log_init("api", level);
+    zone_start();
     /* Large blocks always go back at once; by itself malloc learns to keep them. */
     mallopt(M_MMAP_THRESHOLD, 1024 * 1024);
     return serve(&s, &addr);

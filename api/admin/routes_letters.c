@@ -154,7 +154,8 @@ static bool is_refused(struct admin_call *c, const struct letters *which,
         return true;
     }
     if (n->refused > 0 && n->changed == 0) {
-        admin_problem(c, 409, NULL, "%" PRId64 " stay where they are: %s", n->refused, n->why.text);
+        admin_problem(c, 409, NULL, "%" PRId64 " stay where they are: %s.", n->refused,
+                      n->why.text);
         return true;
     }
     return false;
@@ -185,7 +186,7 @@ static void change(struct admin_call *c, const struct letters *which, bool drop)
     ok = letters_change(c->redis, which, &f, &how, &n, &e);
     c->after = letters_counts_json(&n, how.dry_run);
     if (!ok) {
-        admin_problem(c, 503, NULL, "%s (%" PRId64 " were done before; asking again is safe)",
+        admin_problem(c, 503, NULL, "%s (%" PRId64 " were done before; asking again is safe).",
                       e.text, n.changed);
     } else if (!is_refused(c, which, &f, &n)) {
         admin_reply(c, 200, cJSON_Duplicate(c->after, true));

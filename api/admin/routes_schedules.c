@@ -47,7 +47,7 @@ static bool get_schedule(struct admin_call *c, struct schedules *t, struct sched
     if (found == SCHEDULES_NONE) {
         fail_missing(c);
     } else if (found == SCHEDULES_BAD) {
-        admin_problem(c, 409, NULL, "This schedule cannot be read: %s", e.text);
+        admin_problem(c, 409, NULL, "This schedule cannot be read: %s.", e.text);
     } else {
         admin_fail(c, &e);
     }
@@ -165,7 +165,7 @@ static void refuse(struct admin_call *c, enum schedules_end end, const struct er
         fail_missing(c);
         return;
     case SCHEDULES_INVALID:
-        admin_problem(c, 422, NULL, "%s", e->text);
+        admin_problem(c, 422, NULL, "This schedule cannot be: %s.", e->text);
         return;
     case SCHEDULES_FULL:
         admin_problem(c, 409, NULL, "There are %d schedules already, which is the most.",

@@ -34,7 +34,7 @@ static void refuse(struct admin_call *c, enum workers_end end, const struct err 
         admin_problem(c, 503, NULL, "This worker does not answer.");
         return;
     case WORKERS_REFUSED:
-        admin_problem(c, 422, NULL, "%s", e->text);
+        admin_problem(c, 422, NULL, "The worker will not: %s.", e->text);
         return;
     default:
         admin_fail(c, e);
