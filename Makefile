@@ -53,11 +53,11 @@ $(OUT)/libcommon.a: $(COMMON)
 $(OUT)/bin/aion2-worker: $(call obj,worker/*.c) $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
-	@$(link) -o $@ $^ -levent_core -lcurl $(LIBS)
+	@$(link) -o $@ $^ -levent_core -levent_extra -lcurl $(LIBS)
 $(OUT)/bin/aion2-beat: $(call obj,scheduler/*.c) $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
-	@$(link) -o $@ $^ -lcurl $(LIBS)
+	@$(link) -o $@ $^ -levent_core -levent_extra -lcurl $(LIBS)
 $(OUT)/bin/aion2-api: $(call obj,api/*.c) $(call obj,api/admin/*.c) $(OUT)/gen/assets.o $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"

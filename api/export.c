@@ -120,7 +120,7 @@ static bool add_headers(const struct request *rq, const struct form *form)
     evhttp_add_header(rq->http->output_headers, "Date", rq->loop->date);
     if (if_none_match && negotiate_not_modified(
                              if_none_match, evhttp_find_header(rq->http->output_headers, "ETag"))) {
-        reply_log(rq, 304);
+        reply_note(rq, 304);
         evhttp_send_reply(rq->http, 304, "Not Modified", NULL);
         return false;
     }
@@ -138,7 +138,7 @@ static void start(const struct request *rq, struct image_board board, const stru
     if (!add_headers(rq, form)) {
         return;
     }
-    reply_log(rq, 200); /* when it begins */
+    reply_note(rq, 200); /* when it begins */
     if (rq->head) {
         evhttp_send_reply(rq->http, 200, "OK", NULL);
         return;

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "api/details_feed.h"
+#include "api/figures.h"
 #include "api/image_file.h"
 #include "api/image_load.h"
 #include "common/clock.h"
@@ -324,6 +325,7 @@ static void take_new(struct loader *l, struct image *img, int64_t started_ms)
     old = publish(l, img);
     log_info("ranking.loaded", "run=%" PRId64 " entries=%u bytes=%zu ms=%" PRId64,
              img->head->run_id, img->head->entries, img->block_bytes, clock_mono_ms() - started_ms);
+    figures_image_loaded((clock_mono_ms() - started_ms) * 1000);
     set_state(l, LOADER_LIVE);
     mark_looked(l);
     build_complete(l, img); /* both let go of the image before */
@@ -348,6 +350,7 @@ static bool look(struct loader *l, PGconn *pg)
     switch (image_load(pg, &(struct image_want){l->image, make_room, l}, &fresh, &e)) {
     case IMAGE_LOAD_FAILED:
         log_warn("ranking.load", "error=%s", LOGQ(e.text));
+        figures_image_failed();
         return false;
     case IMAGE_LOAD_EMPTY:
         if (l->image) {

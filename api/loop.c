@@ -6,6 +6,7 @@
 #include <event2/listener.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -14,6 +15,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "api/figures.h"
 #include "api/route.h"
 #include "api/search.h"
 #include "common/clock.h"
@@ -167,6 +169,17 @@ static void drain(struct loop *l)
     }
 }
 
+static void tell_connections(struct loop *l, int count)
+{
+    figures_connections(count - l->conns_told);
+    l->conns_told = count;
+}
+
+int64_t loop_turned_ms(const struct loop *l)
+{
+    return atomic_load_explicit(&l->turned_ms, memory_order_relaxed);
+}
+
 static void on_tick(evutil_socket_t fd, short what, void *arg)
 {
     struct loop *l = arg;
@@ -174,7 +187,8 @@ static void on_tick(evutil_socket_t fd, short what, void *arg)
     (void)fd;
     (void)what;
     set_date(l);
-    conns_sweep(l->conns);
+    atomic_store_explicit(&l->turned_ms, clock_mono_ms(), memory_order_relaxed);
+    tell_connections(l, (int)conns_sweep(l->conns));
     if (l->draining) {
         drain(l);
     } else if (!conns_full(l->conns)) {
@@ -188,6 +202,7 @@ static void *run(void *arg)
 {
     struct loop *l = arg;
 
+    figures_thread();
     event_base_dispatch(l->base);
     return NULL;
 }
@@ -301,6 +316,7 @@ struct loop *loop_start(const struct api_settings *s, const struct loop_shared *
     l->settings = s;
     l->loader = shared->loader;
     l->searcher = shared->searcher;
+    atomic_init(&l->turned_ms, clock_mono_ms());
     l->base = new_base();
     l->conns = conns_new(l->base, limit > 0 ? (unsigned)limit : 1, s->idle_timeout_s * 1000);
     if (s->request_timeout_s < s->idle_timeout_s) {

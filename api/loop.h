@@ -31,6 +31,8 @@
 #define LOOP_SNAPSHOT_SIZE 200
 
 struct loop {
+    _Atomic int64_t turned_ms; /* when it last ticked */
+    int conns_told;            /* of its clients, to figures.h */
     const struct api_settings *settings;
     struct loader *loader;
     struct searcher *searcher;
@@ -70,6 +72,9 @@ struct loop_shared {
 /* Opens the listener and starts the thread. NULL and *e when the address cannot be used. */
 struct loop *loop_start(const struct api_settings *s, const struct loop_shared *shared,
                         const struct sockaddr_storage *addr, struct err *e) MUST_CHECK;
+/* When the loop last turned, monotonic; at most a second ago unless it stands still. From any
+ * thread. */
+int64_t loop_turned_ms(const struct loop *l);
 /* Asks the thread to finish what it answers and end; from any thread. */
 void loop_stop(struct loop *l);
 /* Waits for its end. */

@@ -12,6 +12,8 @@
 
 #include "api/admin/admin.h"
 #include "api/cors.h"
+#include "api/figures.h"
+#include "api/health.h"
 #include "api/loop.h"
 #include "common/log.h"
 #include "common/net.h"
@@ -25,11 +27,14 @@ enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 64 };
 
 static void print_help(FILE *out)
 {
-    fputs("Usage: aion2-api [--check-config | --healthcheck | --version | --help]\n\n"
+    fputs("Usage: aion2-api [--check-config | --healthcheck [KIND] | --version | --help]\n\n"
           "Serves the ranking over HTTP, from memory. SIGTERM: answers what is open, then\n"
           "ends.\n\n"
           "  --check-config  print the settings in effect and check them\n"
-          "  --healthcheck   ask the running service at API_LISTEN; exit 0 when it is well\n\n",
+          "  --healthcheck [live|ready|fresh]\n"
+          "                  ask the running service, exit 0 when it is well: at\n"
+          "                  METRICS_LISTEN (ready, unless said otherwise), or without\n"
+          "                  that at API_LISTEN\n\n",
           out);
     conf_print_help(API_SETTINGS_ITEMS, API_SETTINGS_COUNT, out);
     fputs("\nExit codes: 0 done, 1 failed, 64 wrong usage or setting.\n", out);
@@ -99,7 +104,7 @@ static bool ask_health(int fd)
     return have >= sizeof GOOD - 1 && memcmp(answer, GOOD, sizeof GOOD - 1) == 0;
 }
 
-static int health_check(struct sockaddr_storage *addr)
+static int ask_service(struct sockaddr_storage *addr)
 {
     const struct timeval wait = {.tv_sec = HEALTH_WAIT_S};
     socklen_t len =
@@ -119,6 +124,19 @@ static int health_check(struct sockaddr_storage *addr)
         fputs("aion2-api: the service does not answer\n", stderr);
     }
     return well ? EXIT_OK : EXIT_FAILED;
+}
+
+/* kind: NULL for ready, or what there is without METRICS_LISTEN. */
+static int health_check(const struct api_settings *s, const char *kind,
+                        struct sockaddr_storage *addr)
+{
+    enum probe_kind which = PROBE_READY;
+
+    if (kind && !probe_kind_parse(kind, &which)) {
+        return usage_error("--healthcheck takes live, ready or fresh", NULL);
+    }
+    return kind || *s->probe.listen ? probe_healthcheck("aion2-api", s->probe.listen, which)
+                                    : ask_service(addr);
 }
 
 /* ---- serving ---- */
@@ -179,12 +197,14 @@ static int serve(const struct api_settings *s, const struct sockaddr_storage *ad
     struct admin *admin = NULL;
     struct loop *loops[LOOPS_MAX];
     int threads = api_settings_threads(s), started = 0;
+    struct health *health = NULL;
     struct loop_shared shared = {.peers = NULL};
     struct net_list proxies;
     struct loader *loader;
     struct err e;
 
     block_signals();
+    figures_open(threads);
     raise_file_limit(s);
     loader = loader_start(s);
     loader_wait_first(loader);                              /* the port stays closed until then */
@@ -199,12 +219,14 @@ static int serve(const struct api_settings *s, const struct sockaddr_storage *ad
            (loops[started] = loop_start(s, &shared, addr, &e))) {
         started++;
     }
-    if (started == threads && (admin = admin_start(s, &e)) != NULL) {
+    if (started == threads && (admin = admin_start(s, &e)) != NULL &&
+        (health = health_start(s, loader, loops, started, &e)) != NULL) {
         log_info("api.ready", "listen=%s threads=%d", s->listen, threads);
         wait_for_stop();
     } else {
         log_error("api.start", "error=%s", LOGQ(e.text));
     }
+    health_stop(health);
     if (admin) {
         admin_stop(admin);
     }
@@ -223,12 +245,13 @@ static int serve(const struct api_settings *s, const struct sockaddr_storage *ad
     loader_free(loader);
     peers_free(shared.peers);
     log_info("api.stopped", "threads=%d", started);
-    return admin ? EXIT_OK : EXIT_FAILED;
+    return health ? EXIT_OK : EXIT_FAILED;
 }
 
 enum action { ACT_SERVE, ACT_CHECK_CONFIG, ACT_HEALTH, ACT_DONE, ACT_BAD };
 
-static enum action parse_options(int argc, char **argv)
+/* *kind: of --healthcheck, NULL when none is named. */
+static enum action parse_options(int argc, char **argv, const char **kind)
 {
     static const struct option OPTIONS[] = {{"help", no_argument, NULL, 'h'},
                                             {"version", no_argument, NULL, 'V'},
@@ -256,6 +279,9 @@ static enum action parse_options(int argc, char **argv)
             return ACT_BAD;
         }
     }
+    if (act == ACT_HEALTH && optind < argc) {
+        *kind = argv[optind++];
+    }
     return optind < argc ? ACT_BAD : act;
 }
 
@@ -263,11 +289,12 @@ int main(int argc, char **argv)
 {
     struct sockaddr_storage addr;
     struct api_settings s;
+    const char *kind = NULL;
     enum log_level level;
     enum action act;
     struct err e;
 
-    act = parse_options(argc, argv);
+    act = parse_options(argc, argv, &kind);
     if (act == ACT_DONE) {
         return EXIT_OK;
     }
@@ -276,7 +303,7 @@ int main(int argc, char **argv)
     }
     if (!conf_load(API_SETTINGS_ITEMS, API_SETTINGS_COUNT, &s, &e) || !check_settings(&s, &e) ||
         !admin_check_settings(&s, &e) || !check_public_url(s.public_url, &e) ||
-        !parse_listen(&s, &addr, &e)) {
+        !parse_listen(&s, &addr, &e) || !probe_check_listen(s.probe.listen, &e)) {
         return usage_error("settings", e.text);
     }
     if (act == ACT_CHECK_CONFIG) {
@@ -284,7 +311,7 @@ int main(int argc, char **argv)
         return EXIT_OK;
     }
     if (act == ACT_HEALTH) {
-        return health_check(&addr);
+        return health_check(&s, kind, &addr);
     }
     MUST(log_level_parse(s.log_level, &level));
     log_init("api", level);

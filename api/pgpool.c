@@ -4,6 +4,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "api/figures.h"
 #include "api/pgc.h"
 #include "common/clock.h"
 #include "common/mem.h"
@@ -15,7 +16,7 @@ struct job {
     char *values[PGPOOL_PARAMS_MAX]; /* owned */
     pgpool_done_fn done;
     void *arg;
-    int64_t wait_until_ms;
+    int64_t since_us, wait_until_ms;
 };
 TAILQ_HEAD(job_list, job);
 
@@ -66,6 +67,8 @@ static void run_next(struct slot *s)
     struct job *j = pgc_state(s->conn) == PGC_IDLE ? take_first(s->pool) : NULL;
 
     if (j) {
+        figures_pool_waiting(-1);
+        figures_pool_wait(clock_mono_us() - j->since_us);
         s->job = j;
         s->pool->running_count++;
         pgc_query(s->conn, j->sql, j->n, (const char *const *)j->values);
@@ -95,6 +98,7 @@ static void on_result(void *arg, struct pgc *c, const PGresult *r, const struct 
 
     s->job = NULL;
     p->running_count--;
+    figures_pool_end(r ? QUERY_ANSWERED : QUERY_FAILED);
     job_end(j, r, e);
 }
 
@@ -116,8 +120,10 @@ static void fail_waiting(struct pgpool *p, const struct err *e)
 
     /* Moved aside first: a done() may queue again. */
     TAILQ_CONCAT(&doomed, &p->waiting, next);
+    figures_pool_waiting(-(int)p->waiting_count);
     p->waiting_count = 0;
     while ((j = TAILQ_FIRST(&doomed))) {
+        figures_pool_end(QUERY_FAILED);
         TAILQ_REMOVE(&doomed, j, next);
         job_end(j, NULL, e);
     }
@@ -160,6 +166,8 @@ static void on_timer(evutil_socket_t fd, short what, void *arg)
     (void)what;
     err_set(&e, ERR_RETRYABLE, "TimeoutError", "no connection to PostgreSQL became free in time");
     while ((j = TAILQ_FIRST(&p->waiting)) && j->wait_until_ms <= now_ms) {
+        figures_pool_waiting(-1);
+        figures_pool_end(QUERY_TIMED_OUT);
         job_end(take_first(p), NULL, &e);
     }
     arm_timer(p);
@@ -209,6 +217,7 @@ bool pgpool_query(struct pgpool *p, const char *sql, int n, const char *const *v
     struct job *j;
 
     if (p->waiting_count >= PGPOOL_QUEUE_MAX || !has_hope(p)) {
+        figures_pool_end(QUERY_REFUSED);
         return err_set(e, ERR_RETRYABLE, "OperationalError", "PostgreSQL is %s",
                        p->waiting_count ? "overloaded" : "not reachable");
     }
@@ -221,9 +230,11 @@ bool pgpool_query(struct pgpool *p, const char *sql, int n, const char *const *v
     }
     j->done = done;
     j->arg = arg;
-    j->wait_until_ms = clock_mono_ms() + PGPOOL_WAIT_MS;
+    j->since_us = clock_mono_us();
+    j->wait_until_ms = j->since_us / 1000 + PGPOOL_WAIT_MS;
     TAILQ_INSERT_TAIL(&p->waiting, j, next);
     p->waiting_count++;
+    figures_pool_waiting(1);
     for (size_t i = 0; i < PGPOOL_CONNECTIONS; i++) {
         run_next(&p->slots[i]);
     }

@@ -10,9 +10,11 @@
 #include <sys/queue.h>
 
 #include "api/cors.h"
+#include "api/figures.h"
 #include "api/negotiate.h"
 #include "api/problem.h"
 #include "api/protocol.h"
+#include "api/route.h"
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/mem.h"
@@ -121,12 +123,13 @@ static bool wants_log(const struct request *rq, int status, int64_t ms)
     return which == 'a' || (which == 's' && (status >= 500 || ms >= SLOW_MS));
 }
 
-void reply_log(const struct request *rq, int status)
+void reply_note(const struct request *rq, int status)
 {
-    int64_t us = rq->loop ? clock_mono_us() - rq->began_us : 0;
+    int64_t us = rq->loop ? clock_mono_us() - rq->began_us : -1;
     char *peer = NULL;
     ev_uint16_t port = 0;
 
+    figures_request(rq->loop ? rq->route : ROUTE_COUNT, status, us);
     if (!rq->loop || !wants_log(rq, status, us / 1000)) {
         return;
     }
@@ -141,7 +144,7 @@ void reply_log(const struct request *rq, int status)
 /* Hands the answer over to evhttp, which frees the request. */
 static void finish(const struct request *rq, int status)
 {
-    reply_log(rq, status);
+    reply_note(rq, status);
     if (rq->loop && rq->loop->draining) {
         add_header(rq->http, "Connection", "close");
     }

@@ -8,6 +8,7 @@
 struct request {
     struct evhttp_request *http;
     struct loop *loop;
+    size_t route;      /* its row in ROUTES; ROUTE_COUNT: none */
     const char *query; /* what follows "?", or NULL; borrowed from http */
     bool head;
     bool gzip;        /* the client likes gzip */
@@ -44,8 +45,9 @@ struct reply_bytes {
 void reply_allow_origin(const struct request *rq);
 /* 204 to the question of a browser whether a page may ask; allow: methods of the address. */
 void reply_preflight(const struct request *rq, const char *allow);
-/* One line for the log of requests, where that is wanted. For who does not answer by reply_*. */
-void reply_log(const struct request *rq, int status);
+/* Counts the request, and writes its line where that is wanted. For who does not answer by reply_*.
+ */
+void reply_note(const struct request *rq, int status);
 
 /* Answers with a body (JSON); takes a reference of its own. Heeds HEAD and If-None-Match. */
 void reply_body(const struct request *rq, const struct reply *r, struct body *b);

@@ -181,14 +181,15 @@ static bool route_fits(const struct route *r, const char *path)
     return strcmp(r->path, path) == 0;
 }
 
-static const struct route *find_route(const char *path)
+/* ROUTE_COUNT when there is none. */
+static size_t find_route(const char *path)
 {
-    for (size_t i = 0; i < ROUTE_COUNT; i++) {
-        if (route_fits(&ROUTES[i], path)) {
-            return &ROUTES[i];
-        }
+    size_t i = 0;
+
+    while (path && i < ROUTE_COUNT && !route_fits(&ROUTES[i], path)) {
+        i++;
     }
-    return NULL;
+    return path ? i : ROUTE_COUNT;
 }
 
 static const char *header(const struct evhttp_request *http, const char *name)
@@ -236,7 +237,7 @@ static void answer_method(const struct request *rq, unsigned methods)
 
 static void dispatch(const struct request *rq, const char *path)
 {
-    const struct route *r = path ? find_route(path) : NULL;
+    const struct route *r = rq->route < ROUTE_COUNT ? &ROUTES[rq->route] : NULL;
     struct query_value values[QUERY_PARAMS_MAX];
     struct query_error e;
 
@@ -261,6 +262,7 @@ void route_request(struct evhttp_request *http, void *arg)
     struct request rq = {
         .http = http,
         .loop = loop,
+        .route = find_route(uri ? evhttp_uri_get_path(uri) : NULL),
         .query = uri ? evhttp_uri_get_query(uri) : NULL,
         .head = http->type == EVHTTP_REQ_HEAD,
         .gzip = negotiate_gzip(header(http, "Accept-Encoding")),

@@ -52,6 +52,7 @@ const struct conf_item API_SETTINGS_ITEMS[] = {
     CONF_INT("SOURCE_STALE_AFTER", struct api_settings, source_stale_after_s, "86400", 1, 31536000,
              "seconds after which a character that was not fetched again is shown as stale"),
     SOURCE_CONF_ITEMS(struct api_settings, source),
+    PROBE_SETTINGS(struct api_settings),
     CONF_CHOICE("LOG_LEVEL", struct api_settings, log_level, "info", "debug|info|warn|error",
                 "least severe events to log"),
 };

@@ -1,6 +1,8 @@
 #ifndef API_SETTINGS_H
 #define API_SETTINGS_H
 
+#include "common/conf.h"
+#include "common/probe.h"
 #include "common/source.h"
 
 /* Settings of aion2-api; the table with defaults and ranges is in settings.c. */
@@ -28,6 +30,7 @@ struct api_settings {
     int64_t fetch_cooldown_s;
     int64_t search_rate; /* of one client in a minute, 0: any */
     struct source_settings source;
+    struct probe_settings probe;
 };
 
 extern const struct conf_item API_SETTINGS_ITEMS[];

@@ -27,6 +27,8 @@
 #define KEY_RESULT_PREFIX "celery-task-meta-"
 #define KEY_GROUP_PREFIX  "celery-taskset-meta-" /* group id; chords add .s .j .t */
 #define KEY_REVOKED       "aion2:revoked"
+/* When the last ranking was made, unix us. */
+#define KEY_PUBLISHED     "aion2:published"
 #define KEY_SINGLE_PREFIX "aion2:single:"
 /* Group id of a chord whose body has been sent: no part of it begins it anew. */
 #define KEY_CHORD_PREFIX "aion2:chord:"

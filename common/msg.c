@@ -84,6 +84,7 @@ enum msg_verdict msg_parse(const char *bytes, size_t len, struct msg *m, struct 
 
     *m = (struct msg){.eta_us = MSG_NO_TIME,
                       .expires_us = MSG_NO_TIME,
+                      .sent_us = MSG_NO_TIME,
                       .countdown_ms = -1,
                       .expires_in_ms = -1,
                       .slot_unix_s = -1,

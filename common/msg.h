@@ -37,6 +37,7 @@ struct msg {
     int64_t expires_us;
     int64_t countdown_ms;  /* from the moment it is taken, -1: none; plain only */
     int64_t expires_in_ms; /* the same for expires as a number of seconds */
+    int64_t sent_us;       /* when it was sent, MSG_NO_TIME: it does not tell */
     int64_t slot_unix_s;   /* -1: none */
     int64_t hard_limit_s;  /* timelimit[0], 0: none */
     int64_t soft_limit_s;  /* timelimit[1], 0: none */

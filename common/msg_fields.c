@@ -136,6 +136,17 @@ static bool read_slot(const struct field *f, const cJSON *v, struct msg *m, stru
     return true;
 }
 
+/* For figures only: a strange one is as good as none. */
+static bool read_sent(const struct field *f, const cJSON *v, struct msg *m, struct err *e)
+{
+    (void)f;
+    (void)e;
+    if (cJSON_IsNumber(v) && v->valuedouble > 0 && v->valuedouble < (double)SLOT_MAX) {
+        m->sent_us = (int64_t)(v->valuedouble * 1e6);
+    }
+    return true;
+}
+
 static bool read_bool(const struct field *f, const cJSON *v, struct msg *m, struct err *e)
 {
     bool *b = target(f, m);
@@ -249,6 +260,7 @@ static const struct field FIELDS[] = {
     FIELD("argsrepr", read_remark, argsrepr, IN_2),
     FIELD("kwargsrepr", read_remark, kwargsrepr, IN_2),
     FIELD(MSG_SLOT_MEMBER, read_slot, slot_unix_s, IN_ALL),
+    FIELD(MSG_SENT_MEMBER, read_sent, sent_us, IN_ALL),
     FIELD("args", read_args, args, IN_PLAIN | IN_1),
     FIELD("kwargs", read_kwargs, kwargs, IN_PLAIN | IN_1),
     FIELD("callbacks", read_links, callbacks, IN_PLAIN | IN_1),

@@ -9,6 +9,7 @@
 #include "common/keys.h"
 #include "common/log.h"
 #include "scheduler/alive.h"
+#include "scheduler/figures.h"
 #include "scheduler/look.h"
 #include "scheduler/round.h"
 
@@ -112,6 +113,7 @@ static bool load(struct beat *b, bool fully, struct err *e)
     if (b->table.hash != hash) {
         log_info("beat.schedules", "count=%zu", b->table.count);
     }
+    figures_schedules((int64_t)b->table.count);
     set_clock(b, now_us, sent_us);
     b->check_ms = clock_mono_ms() + CHECK_EVERY_MS;
     b->load_ms = clock_mono_ms() + LOAD_EVERY_MS;
@@ -289,8 +291,10 @@ bool beat_run(const struct beat_config *cfg)
         if (redis_is_there(&b, &e) && check_if_due(&b, &e) && send_if_due(&b, &e) &&
             renew_if_due(&b, &e)) {
             redis_is_back(&b);
+            figures_turned(true);
             wait_for_work(&b);
         } else if (!b.refused) {
+            figures_turned(false);
             redis_is_away(&b, &e);
         }
     }

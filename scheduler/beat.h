@@ -6,7 +6,8 @@
 #include "common/rds.h"
 #include "common/schedule.h"
 
-struct alerts_config; /* scheduler/alerts.h */
+struct alerts_config;  /* scheduler/alerts.h */
+struct probe_settings; /* common/probe.h */
 
 struct beat_config {
     struct rds_addr redis;
@@ -14,6 +15,7 @@ struct beat_config {
     bool allow_unsafe; /* also in a Redis that deletes data by itself */
     const char *only;  /* --healthcheck NAME; NULL: every schedule */
     const struct alerts_config *alerts;
+    const struct probe_settings *probe;
     const volatile sig_atomic_t *stop; /* becomes true when it is time to go */
     int wake_fd;                       /* becomes readable at the same moment */
 };

@@ -12,8 +12,15 @@
 #include "common/log.h"
 #include "scheduler/alerts.h"
 #include "scheduler/beat.h"
+#include "scheduler/probes.h"
 
-enum { EXIT_UNHEALTHY = 1, EXIT_USAGE = 64, EXIT_UNAVAILABLE = 69, EXIT_CONFIG = 78 };
+enum {
+    EXIT_FAILED = 1,
+    EXIT_UNHEALTHY = 1,
+    EXIT_USAGE = 64,
+    EXIT_UNAVAILABLE = 69,
+    EXIT_CONFIG = 78
+};
 
 struct beat_settings {
     const char *redis_url;
@@ -25,6 +32,7 @@ struct beat_settings {
     const char *database_url;
     int64_t alert_interval_s, alert_ranking_age_s, alert_dead_letters;
     struct alert_routes routes;
+    struct probe_settings probe;
 };
 
 static const struct conf_item ITEMS[] = {
@@ -38,6 +46,7 @@ static const struct conf_item ITEMS[] = {
                 "least severe events to log"),
     CONF_BOOL("ALLOW_UNSAFE_REDIS", struct beat_settings, allow_unsafe_redis, "0",
               "start although Redis may delete data by itself (maxmemory-policy)"),
+    PROBE_SETTINGS(struct beat_settings),
     CONF_BOOL("TEST_TASKS", struct beat_settings, test_tasks, "0",
               "heed CRASH_AT, with which tests end the program at a named point"),
     CONF_STR("DATABASE_URL", struct beat_settings, database_url, "postgresql://localhost/aion2rank",
@@ -80,9 +89,11 @@ static const char HELP[] =
     "begins.\n"
     "\n"
     "  --check-config  print the settings in effect and end\n"
-    "  --healthcheck   exit 0 when a beat was seen within 15 s and no schedule (with\n"
-    "                  NAME: not this one) has two slots that nobody has dealt with;\n"
-    "                  else 1 and the reason\n"
+    "  --healthcheck   exit 0 when this beat's probe at METRICS_LISTEN says so, else\n"
+    "                  1 and the reason: ready, or with NAME live or fresh. Without\n"
+    "                  METRICS_LISTEN, or with the NAME of a schedule: when a beat\n"
+    "                  was seen within 15 s and no schedule (not this one) has two\n"
+    "                  slots that nobody has dealt with\n"
     "  --version       print the version and end\n"
     "\n"
     "Examples:\n"
@@ -139,14 +150,22 @@ static void watch_signals(void)
 
 static int run(const struct beat_config *cfg)
 {
+    struct probes *probes;
     struct alerts *alerts;
+    struct err e;
     bool fit;
 
     log_info("beat.start", "version=%s interval_s=%" PRId64 " queue=%s", AION2RANK_VERSION,
              cfg->defaults.batch_interval_s, LOGQ(cfg->defaults.queue));
+    probes = probes_start(cfg, cfg->probe, &e);
+    if (!probes) {
+        log_error("beat.no_address", "error=%s", LOGQ(e.text));
+        return EXIT_FAILED;
+    }
     alerts = alerts_start(cfg->alerts);
     fit = beat_run(cfg);
     alerts_stop(alerts);
+    probes_stop(probes);
     if (!fit) {
         return EXIT_CONFIG;
     }
@@ -156,7 +175,12 @@ static int run(const struct beat_config *cfg)
 
 static int healthcheck(const struct beat_config *cfg)
 {
+    enum probe_kind kind = PROBE_READY;
     struct err e;
+
+    if ((cfg->only && probe_kind_parse(cfg->only, &kind)) || (!cfg->only && *cfg->probe->listen)) {
+        return probe_healthcheck("aion2-beat", cfg->probe->listen, kind);
+    }
 
     if (beat_check_health(cfg, &e)) {
         return EXIT_SUCCESS;
@@ -205,12 +229,14 @@ static int with_settings(int (*action)(const struct beat_config *cfg), const cha
 {
     struct beat_settings s;
     struct alerts_config alerts;
-    struct beat_config cfg = {.stop = &stop_requested, .only = only, .alerts = &alerts};
+    struct beat_config cfg = {
+        .stop = &stop_requested, .only = only, .alerts = &alerts, .probe = &s.probe};
     enum log_level level = LOG_INFO;
     struct err e;
 
     if (!conf_load(ITEMS, ARRAY_LEN(ITEMS), &s, &e) ||
-        !rds_parse_url(s.redis_url, &cfg.redis, &e) || !alert_routes_check(&s.routes, &e)) {
+        !rds_parse_url(s.redis_url, &cfg.redis, &e) || !alert_routes_check(&s.routes, &e) ||
+        !probe_check_listen(s.probe.listen, &e)) {
         fprintf(stderr, "aion2-beat: %s\n", e.text);
         return EXIT_USAGE;
     }

@@ -5,6 +5,7 @@
 #include "common/clock.h"
 #include "common/crash.h"
 #include "common/log.h"
+#include "scheduler/figures.h"
 
 #define TRIES_MAX       4
 #define REFUSED_AGAIN_S 2
@@ -121,6 +122,7 @@ static void settle(struct round *r, struct flight *f, const struct claim_answer 
     int64_t slot_s = f->plan.slots[f->plan.n - 1];
 
     log_settled(f, a);
+    figures_settled(&f->plan, a->verdict, a->now_us / 1000 - slot_s * 1000);
     entry->state = a->state;
     entry->known_s = claim_plan_state(&a->state).last_s;
     entry->refused[0] = '\0';

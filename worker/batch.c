@@ -6,9 +6,11 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/batch_parts.h"
+#include "worker/figures.h"
 
 /* In this order; a step that sets batch.result is the last. */
 static const struct {
@@ -68,6 +70,7 @@ static bool run_steps(struct batch *b, struct err *e)
             return err_prefix(e, STEPS[i].name);
         }
         b->phases[b->phase_count++] = (struct batch_phase){STEPS[i].name, seconds_since(start)};
+        figures_batch_step(STEPS[i].name, clock_mono_us() - start);
     }
     return true;
 }
@@ -135,6 +138,19 @@ static void fini(struct batch *b)
     malloc_trim(0); /* the process lives on and waits for the next slot */
 }
 
+static void count(const struct batch *b, const cJSON *result)
+{
+    const char *status = json_get_str(result, "status");
+
+    figures_batch_end(status ? status : "failed");
+    if (b->published) {
+        figures_batch_published(&(struct figures_batch){.scored = b->people.scored,
+                                                        .failed = (int64_t)b->failed,
+                                                        .entries = b->order.count,
+                                                        .servers = b->servers});
+    }
+}
+
 cJSON *batch_task(const struct task_request *req, struct err *e)
 {
     struct batch b = {.req = req};
@@ -156,6 +172,7 @@ cJSON *batch_task(const struct task_request *req, struct err *e)
     if (b.published) {
         log_done(&b, seconds_since(start));
     }
+    count(&b, result);
     fini(&b);
     return result;
 }

@@ -16,6 +16,7 @@
 #include "common/json.h"
 #include "common/log.h"
 #include "common/mem.h"
+#include "worker/figures.h"
 
 #define READ_AT_ONCE (64 * KIB)
 #define IN_MAX       (2 * CHILD_FRAME_MAX) /* a frame, and what was read behind it */
@@ -252,6 +253,8 @@ int child_main(const struct settings *s, int64_t supervisor_pid)
         log_error("child.not_ready", "error=%s", LOGQ(strerror(errno)));
         return 1;
     }
+    figures_attach(s, CHILD_FIGURES_FD);
+    close(CHILD_FIGURES_FD);
     buf_init(&in, IN_MAX);
     while (serve_next(s, &in)) {
     }

@@ -14,6 +14,7 @@
  */
 #define CHILD_FD         3 /* the socket */
 #define CHILD_SHARE_FD   4 /* memory shared with the supervisor: struct child_share */
+#define CHILD_FIGURES_FD 5 /* memory shared with everybody: figures.h */
 #define CHILD_FRAME_MAX  (64 * MIB)
 #define CHILD_RESULT_MAX (16 * MIB)
 

@@ -64,6 +64,8 @@ struct pool *consumer_pool(struct consumer *c);
 /* The connection that carries the heartbeat. */
 struct rdsa *consumer_redis(struct consumer *c);
 bool consumer_is_stopping(const struct consumer *c);
+/* Redis knows this worker, as far as we know. */
+bool consumer_is_registered(const struct consumer *c);
 /* Since the start. */
 struct consumer_stats {
     int64_t taken, succeeded, failed, retried, revoked, requeued;

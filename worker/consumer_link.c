@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "worker/consumer_parts.h"
+#include "worker/figures.h"
 
 #define DUE_EVERY_MS 1000 /* at the latest; earlier when something is due earlier */
 #define DUE_AGAIN_MS 1500 /* when no heartbeat comes in between: that looks, too */
@@ -172,6 +173,7 @@ static void on_tidied(struct consumer *c, const struct broker_beat_reply *b)
     if (b->workers > 0) {
         log_warn("worker.recovered", "messages=%" PRId64 " dead_workers=%" PRId64, b->messages,
                  b->workers);
+        figures_recovered(b->messages);
     }
     on_moved(c, b->moved, b->next_ms);
 }
@@ -187,6 +189,7 @@ static void on_heartbeat(void *ctx, uint64_t number, const redisReply *r)
     }
     if (b.lost > 0) {
         log_error("redis.lost_steps", "boot=%s steps=%" PRId64, c->self.boot, b.lost);
+        figures_redis_lost(b.lost);
     }
     if (!b.registered) {
         consumer_abandon(c);

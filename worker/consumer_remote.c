@@ -120,6 +120,11 @@ bool consumer_is_stopping(const struct consumer *c)
     return c->stopping;
 }
 
+bool consumer_is_registered(const struct consumer *c)
+{
+    return c->registered;
+}
+
 const struct consumer_stats *consumer_stats(const struct consumer *c)
 {
     return &c->stats;

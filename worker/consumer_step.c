@@ -7,6 +7,7 @@
 #include "common/loop.h"
 #include "common/mem.h"
 #include "worker/consumer_parts.h"
+#include "worker/figures.h"
 
 /*
  * The steps of a job after its take: sent to Redis, said again after a reconnect, forgotten when
@@ -31,6 +32,7 @@ void consumer_tell(struct consumer *c, const struct job *j, enum job_news news)
 {
     struct job_report report = {.news = news, .job = j};
 
+    figures_on_news(&report);
     if (c->cf.on_news) {
         c->cf.on_news(c->cf.news_ctx, &report);
     }
@@ -55,8 +57,9 @@ static void tell_end(struct consumer *c, struct job *j)
     }
     j->told = true;
     ++*counts[j->report.news];
+    j->report.job = j;
+    figures_on_news(&j->report);
     if (c->cf.on_news) {
-        j->report.job = j;
         c->cf.on_news(c->cf.news_ctx, &j->report);
     }
 }

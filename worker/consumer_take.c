@@ -5,6 +5,7 @@
 #include "common/log.h"
 #include "common/loop.h"
 #include "worker/consumer_parts.h"
+#include "worker/figures.h"
 
 /* How messages come in, and back out when there is nobody for them after all. */
 
@@ -45,6 +46,7 @@ static void begin_batch(struct consumer *c, const struct broker_batch *batch)
     if (batch->oversized > 0) {
         log_error("task.quarantined", "messages=%" PRId64 " reason=\"longer than %zu bytes\"",
                   batch->oversized, (size_t)MSG_BYTES_MAX);
+        figures_quarantined(batch->oversized);
     }
     if (batch->copies > 0) {
         log_warn("task.copy_dropped", "messages=%" PRId64, batch->copies);

@@ -7,6 +7,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/text.h"
+#include "worker/figures.h"
 #include "worker/job_parts.h"
 #include "worker/retry.h"
 
@@ -243,6 +244,7 @@ void job_end_quarantine(struct job *j, const char *reason)
     bool ok;
 
     log_error("task.quarantined", "bytes=%zu reason=%s", j->len, LOGQ(reason));
+    figures_quarantined(1);
     buf_init(&b64, 2 * MSG_BYTES_MAX);
     ok = b64_encode(&b64, j->bytes, j->len);
     job_begin_step(j, JOB_ENDING);

@@ -34,7 +34,8 @@ struct options {
     enum mode mode;
     const char *env_file;
     const char *concurrency;
-    const char *run; /* task to run once, in the foreground */
+    const char *kind; /* of --healthcheck, NULL: none named */
+    const char *run;  /* task to run once, in the foreground */
     const char *id;
     int64_t slot_unix_s;
     int64_t supervisor_pid;
@@ -67,13 +68,16 @@ static const struct {
 static void print_help(FILE *out)
 {
     fputs("Usage: aion2-worker [--env-file FILE] [--concurrency N]\n"
-          "       aion2-worker [--env-file FILE] --healthcheck | --check-config\n"
+          "       aion2-worker [--env-file FILE] --healthcheck [KIND] | --check-config\n"
           "       aion2-worker [--env-file FILE] --run TASK [--id ID] [--slot UNIX]\n\n"
           "Takes task messages from a Redis list and runs them in child processes.\n\n"
           "  --env-file FILE read settings from it, NAME=value lines; they win over the\n"
           "                  environment. SIGHUP reads it again\n"
           "  --concurrency N child processes (WORKER_CONCURRENCY)\n"
-          "  --healthcheck   exit 0 when this worker (by its name) has a heartbeat in Redis\n"
+          "  --healthcheck [live|ready|fresh]\n"
+          "                  ask this worker's probe at METRICS_LISTEN (ready, unless\n"
+          "                  said otherwise), or without that look whether it (by its\n"
+          "                  name) has a heartbeat in Redis; exit 0 when it is well\n"
           "  --check-config  print the settings in effect\n"
           "  --run TASK      run one task here and now, without Redis, and print its result\n"
           "  --id ID         its task id (default: a random one)\n"
@@ -130,6 +134,9 @@ static bool parse_options(int argc, char **argv, struct options *o)
             return false;
         }
     }
+    if (o->mode == MODE_HEALTHCHECK && optind < argc) {
+        o->kind = argv[optind++];
+    }
     if (optind < argc) {
         fprintf(stderr, "aion2-worker: unexpected argument %s\n", argv[optind]);
         return false;
@@ -168,7 +175,7 @@ static bool settings_make_sense(struct settings *s, struct err *e)
     if (s->worker_name[0] == '\0') {
         s->worker_name = default_name();
     }
-    return rds_parse_url(s->redis_url, &redis, e);
+    return probe_check_listen(s->probe.listen, e) && rds_parse_url(s->redis_url, &redis, e);
 }
 
 /* File, then command line: what comes later wins. */
@@ -183,6 +190,18 @@ static bool load_settings(const struct options *o, struct settings *s, struct er
     return conf_load(SETTINGS_ITEMS, SETTINGS_COUNT, s, e) && settings_make_sense(s, e);
 }
 
+static int check_health(const struct options *o, const struct settings *s)
+{
+    enum probe_kind which = PROBE_READY;
+
+    if (o->kind && !probe_kind_parse(o->kind, &which)) {
+        fputs("aion2-worker: --healthcheck takes live, ready or fresh\n", stderr);
+        return EXIT_USAGE;
+    }
+    return o->kind || *s->probe.listen ? probe_healthcheck("aion2-worker", s->probe.listen, which)
+                                       : checks_health(s);
+}
+
 static int run_mode(const struct options *o, const struct settings *s)
 {
     switch (o->mode) {
@@ -191,7 +210,7 @@ static int run_mode(const struct options *o, const struct settings *s)
     case MODE_RUN:
         return run_once(s, o->run, o->id, o->slot_unix_s);
     case MODE_HEALTHCHECK:
-        return checks_health(s);
+        return check_health(o, s);
     case MODE_CHECK_CONFIG:
         conf_print_effective(SETTINGS_ITEMS, SETTINGS_COUNT, stdout);
         return EXIT_OK;

@@ -14,6 +14,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "worker/figures.h"
 #include "worker/pool_parts.h"
 
 #define RESPAWN_MIN_MS 100
@@ -101,6 +102,9 @@ static int exec_child(const char *program, const struct lines *l, pid_t *pid)
     posix_spawn_file_actions_adddup2(&fa, l->log[1], STDERR_FILENO);
     posix_spawn_file_actions_adddup2(&fa, l->sock[1], CHILD_FD);
     posix_spawn_file_actions_adddup2(&fa, l->share, CHILD_SHARE_FD);
+    if (figures_fd() >= 0) {
+        posix_spawn_file_actions_adddup2(&fa, figures_fd(), CHILD_FIGURES_FD);
+    }
     posix_spawnattr_setsigdefault(&at, &all);
     posix_spawnattr_setsigmask(&at, &blocked);
     posix_spawnattr_setflags(&at, POSIX_SPAWN_SETSIGDEF | POSIX_SPAWN_SETSIGMASK);
@@ -226,6 +230,7 @@ static void log_end(const struct child *c, const struct pool_outcome *o)
     }
     log_warn("child.died", "child=%d signal=%d exit_code=%d busy=%d tasks=%" PRId64, (int)c->pid,
              o->signal, o->exit_code, c->jobs.first != NULL, c->tasks);
+    figures_child_died();
 }
 
 static void detach(struct child *c)

@@ -9,6 +9,7 @@
 #include "worker/control.h"
 #include "worker/events.h"
 #include "worker/job.h"
+#include "worker/published.h"
 #include "worker/revoke.h"
 
 struct remote {
@@ -16,6 +17,7 @@ struct remote {
     struct lamport clock;
     struct events *events;
     struct revoke *revoke;
+    struct published *published;
     struct control *control; /* NULL before remote_start */
     struct consumer *consumer;
     struct rdsa *talk;   /* says */
@@ -101,6 +103,7 @@ static void on_news(void *ctx, const struct job_report *report)
         task_state_of(report->job->task)->total++;
     }
     events_on_news(r->events, report);
+    published_on_news(r->published, report);
 }
 
 static void on_message(void *ctx, const char *channel, const char *bytes, size_t len)
@@ -124,6 +127,7 @@ static void connect_both(struct remote *r)
 
     r->talk = rdsa_new(&talk);
     revoke_set_talk(r->revoke, r->talk);
+    published_set_talk(r->published, r->talk);
     pidbox_channel(r->channel, r->cf.redis->db);
     r->channels[0] = r->channel;
     listen.role = "listen";
@@ -183,6 +187,7 @@ struct remote *remote_new(const struct remote_config *config)
                                            .on_change = on_revoked_changed,
                                            .on_dropped = on_delayed_dropped,
                                            .ctx = r});
+    r->published = published_new(config->base, *config->settings->probe.listen != '\0');
     return r;
 }
 
@@ -194,6 +199,11 @@ void remote_fill(struct remote *r, struct consumer_config *cf)
     cf->connected_ctx = r;
     cf->on_news = on_news;
     cf->news_ctx = r;
+}
+
+int64_t remote_published_us(const struct remote *r)
+{
+    return published_at_us(r->published);
 }
 
 void remote_say_offline(struct remote *r)
@@ -208,6 +218,7 @@ void remote_free(struct remote *r)
         rdsa_free(r->talk);
         control_free(r->control);
     }
+    published_free(r->published);
     events_free(r->events);
     revoke_free(r->revoke);
     free(r->node);

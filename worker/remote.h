@@ -23,6 +23,8 @@ void remote_fill(struct remote *r, struct consumer_config *cf);
 /* Connects; after consumer_new. */
 void remote_start(struct remote *r, struct consumer *consumer);
 /* The worker stops: monitors are told. Answers to requests go on. */
+/* When the last ranking was made, unix us; METRIC_UNKNOWN: nobody has said. */
+int64_t remote_published_us(const struct remote *r);
 void remote_say_offline(struct remote *r);
 /* Before consumer_free. */
 void remote_free(struct remote *r);

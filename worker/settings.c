@@ -48,6 +48,9 @@ const struct conf_item SETTINGS_ITEMS[] = {
     PRUNE(DEAD, "30", "10000", "dead letters"),
     PRUNE(QUARANTINE, "30", "1000", "messages in quarantine"),
     PRUNE(OVERSIZED, "7", "100", "messages too long for it"),
+    PROBE_SETTINGS(struct settings),
+    CONF_INT("BATCH_INTERVAL", struct settings, batch_interval_s, "600", 1, 86400,
+             "seconds between batches; only for FRESH_LIMIT"),
     CONF_BOOL("TEST_TASKS", struct settings, test_tasks, "0",
               "also run the tasks test.*, which are there for tests"),
 };

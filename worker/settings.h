@@ -2,6 +2,7 @@
 #define WORKER_SETTINGS_H
 
 #include "common/conf.h"
+#include "common/probe.h"
 
 /* What the task maintenance.prune looks after (prune.h). */
 enum prune_kind {
@@ -38,6 +39,8 @@ struct settings {
     bool track_started;
     const char *history_time_zone;
     struct prune_keep prune[PRUNE_KIND_COUNT];
+    int64_t batch_interval_s; /* only for how old a ranking may be */
+    struct probe_settings probe;
     bool test_tasks;
 };
 

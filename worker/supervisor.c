@@ -11,11 +11,12 @@
 #include "common/log.h"
 #include "worker/checks.h"
 #include "worker/consumer.h"
+#include "worker/health.h"
 #include "worker/preflight.h"
 #include "worker/reload.h"
 #include "worker/remote.h"
 
-enum { EXIT_OK = 0, EXIT_USAGE = 64, EXIT_CONFIG = 78 };
+enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 64, EXIT_CONFIG = 78 };
 
 struct supervisor {
     struct consumer_config cf;
@@ -23,6 +24,7 @@ struct supervisor {
     struct consumer *consumer; /* this and remote: NULL until Redis has been looked at */
     struct remote *remote;
     struct reload *reload;
+    struct health *health;
     bool stopping;
     bool reloading; /* it stops, and starts anew */
     bool refused;   /* this Redis is no place to work with */
@@ -132,7 +134,7 @@ static void handle_signals_simply(void)
 
 /* ---- the loop ---- */
 
-enum loop_end { LOOP_DONE, LOOP_ANEW, LOOP_REFUSED };
+enum loop_end { LOOP_DONE, LOOP_ANEW, LOOP_REFUSED, LOOP_NO_ADDRESS };
 
 /* Redis has been looked at: work begins, or it must not. */
 static void on_preflight(void *arg, bool safe)
@@ -153,6 +155,7 @@ static void on_preflight(void *arg, bool safe)
     remote_fill(s->remote, &s->cf);
     s->consumer = consumer_new(&s->cf);
     remote_start(s->remote, s->consumer);
+    health_attach(s->health, s->consumer, s->remote);
 }
 
 /* Runs until it is told to stop. */
@@ -167,7 +170,13 @@ static enum loop_end run_loop(struct event_base *base, const struct settings *s,
                                     .ctx = &sup};
     struct reload_config reload = {.base = base, .on_accepted = on_reload_accepted, .ctx = &sup};
     struct event *events[ARRAY_LEN(SIGNALS)];
+    struct err e;
 
+    sup.health = health_start(base, s, &e);
+    if (!sup.health) {
+        log_error("worker.no_address", "error=%s", LOGQ(e.text));
+        return LOOP_NO_ADDRESS;
+    }
     sup.preflight = preflight_start(&look);
     sup.reload = reload_new(&reload);
     for (size_t i = 0; i < ARRAY_LEN(SIGNALS); i++) {
@@ -186,6 +195,7 @@ static enum loop_end run_loop(struct event_base *base, const struct settings *s,
         remote_free(sup.remote);
         consumer_free(sup.consumer);
     }
+    health_free(sup.health);
     return sup.refused ? LOOP_REFUSED : sup.reloading ? LOOP_ANEW : LOOP_DONE;
 }
 
@@ -221,5 +231,5 @@ int supervisor_main(const struct settings *s)
     while ((end = run_once_through(s, &redis)) == LOOP_ANEW) {
         reload_exec(); /* or, if that fails, once more with what we have */
     }
-    return end == LOOP_REFUSED ? EXIT_CONFIG : EXIT_OK;
+    return end == LOOP_REFUSED ? EXIT_CONFIG : end == LOOP_NO_ADDRESS ? EXIT_FAILED : EXIT_OK;
 }
