@@ -6,6 +6,8 @@
 
 #include "common/json.h"
 #include "common/keys.h"
+#include "common/pg.h"
+#include "common/schema.h"
 #include "common/text.h"
 #include "ctl/term.h"
 
@@ -75,6 +77,25 @@ int ctl_print_json(const char *command, cJSON *v)
     putchar('\n');
     free(text);
     return CTL_OK;
+}
+
+PGconn *ctl_pg(const char *command, const struct ctl_settings *s, int *code)
+{
+    struct err e;
+    PGconn *c = pg_connect(s->database_url, "aion2ctl", &e);
+
+    if (!c) {
+        *code = ctl_fail(command, CTL_UNAVAILABLE, "%s; DATABASE_URL is %s", e.text,
+                         conf_mask_url(s->database_url));
+        return NULL;
+    }
+    if (!pg_run(c, "SET statement_timeout = '15s'; SET lock_timeout = '5s'", &e) ||
+        !schema_check(c, &e)) {
+        *code = ctl_fail(command, CTL_FAILED, "%s", e.text);
+        PQfinish(c);
+        return NULL;
+    }
+    return c;
 }
 
 const char *ctl_list_shown(char out[CTL_LIST_SIZE], const char *list)

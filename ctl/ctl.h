@@ -2,6 +2,7 @@
 #define CTL_CTL_H
 
 #include <cjson/cJSON.h>
+#include <libpq-fe.h>
 
 #include "common/conf.h"
 #include "common/rds.h"
@@ -69,6 +70,12 @@ int ctl_fail_redis(const char *command, const struct rds_addr *addr, const struc
 redisContext *ctl_redis(const char *command, const struct ctl_settings *s, struct rds_addr *addr,
                         int *code);
 
+/*
+ * The same for DATABASE_URL; the schema is the one that this program knows. The caller frees with
+ * PQfinish.
+ */
+PGconn *ctl_pg(const char *command, const struct ctl_settings *s, int *code);
+
 /* A list's name as people read it: "celery", or "celery (priority 3)". NULL stays NULL. */
 #define CTL_LIST_SIZE 256
 const char *ctl_list_shown(char out[CTL_LIST_SIZE], const char *list);
@@ -89,11 +96,14 @@ int ctl_source(const struct ctl_settings *s, int argc, char **argv);
 int ctl_revoke(const struct ctl_settings *s, int argc, char **argv);
 int ctl_result(const struct ctl_settings *s, int argc, char **argv);
 int ctl_events(const struct ctl_settings *s, int argc, char **argv);
+int ctl_changes(const struct ctl_settings *s, int argc, char **argv);
 int ctl_completion(const struct ctl_settings *s, int argc, char **argv);
 
 extern const char CTL_ALERTS_HELP[];
 extern const char CTL_AUDIT_HELP[];
+extern const char CTL_BATCH_HELP[];
 extern const char CTL_CALL_HELP[];
+extern const char CTL_CHANGES_HELP[];
 extern const char CTL_COMPLETION_HELP[];
 extern const char CTL_DEAD_HELP[];
 extern const char CTL_DOCTOR_HELP[];
@@ -109,11 +119,13 @@ extern const char CTL_REVOKE_HELP[];
 extern const char CTL_SCHEDULE_HELP[];
 extern const char CTL_SOURCE_HELP[];
 extern const char CTL_STATUS_HELP[];
+extern const char CTL_TOKEN_HELP[];
 extern const char CTL_WHY_HELP[];
 extern const char CTL_WORKER_HELP[];
 
 extern const struct opt CTL_AUDIT_OPTS[];
 extern const struct opt CTL_CALL_OPTS[];
+extern const struct opt CTL_CHANGES_OPTS[];
 extern const struct opt CTL_DOCTOR_OPTS[];
 extern const struct opt CTL_EVENTS_OPTS[];
 extern const struct opt CTL_GENERATE_OPTS[];
@@ -126,12 +138,14 @@ extern const struct opt CTL_STATUS_OPTS[];
 extern const struct opt CTL_WHY_OPTS[];
 
 extern const struct ctl_verb CTL_ALERTS_VERBS[];
+extern const struct ctl_verb CTL_BATCH_VERBS[];
 extern const struct ctl_verb CTL_COMPLETION_VERBS[];
 extern const struct ctl_verb CTL_DEAD_VERBS[];
 extern const struct ctl_verb CTL_INSPECT_VERBS[];
 extern const struct ctl_verb CTL_QUARANTINE_VERBS[];
 extern const struct ctl_verb CTL_QUEUE_VERBS[];
 extern const struct ctl_verb CTL_SCHEDULE_VERBS[];
+extern const struct ctl_verb CTL_TOKEN_VERBS[];
 extern const struct ctl_verb CTL_WORKER_VERBS[];
 
 #endif

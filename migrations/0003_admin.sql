@@ -57,3 +57,6 @@ CREATE TABLE batch_requests (
 ALTER TABLE batch_runs DROP CONSTRAINT batch_runs_state_check;
 ALTER TABLE batch_runs ADD CONSTRAINT batch_runs_state_check
     CHECK (state IN ('running', 'success', 'no_data', 'skipped', 'failed', 'cancelled'));
+
+-- One server over the runs.
+CREATE INDEX server_stats_server_idx ON server_stats (server, run_id DESC);

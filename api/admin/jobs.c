@@ -78,25 +78,39 @@ static bool ensure_redis(struct worker *w, struct err *e)
     return w->redis != NULL;
 }
 
+static bool connect_pg(struct worker *w, struct ask *k, unsigned needs)
+{
+    struct err e = {0};
+
+    if (!(needs & (ADMIN_PG | ADMIN_PG_WISH)) || ensure_pg(w, &e)) {
+        k->call.pg = needs & (ADMIN_PG | ADMIN_PG_WISH) ? w->pg : NULL;
+        return true;
+    }
+    log_warn("admin.postgresql", "text=%s", LOGQ(e.text));
+    admin_problem(&k->call, 503, NULL, "PostgreSQL cannot be asked%s.",
+                  k->route->action ? ", and without it nothing is changed" : "");
+    return (needs & ADMIN_PG) == 0;
+}
+
+static bool connect_redis(struct worker *w, struct ask *k, unsigned needs)
+{
+    struct err e = {0};
+
+    if (!(needs & (ADMIN_REDIS | ADMIN_REDIS_WISH)) || ensure_redis(w, &e)) {
+        k->call.redis = needs & (ADMIN_REDIS | ADMIN_REDIS_WISH) ? w->redis : NULL;
+        return true;
+    }
+    log_warn("admin.redis", "text=%s", LOGQ(e.text));
+    admin_problem(&k->call, 503, NULL, "Redis cannot be asked.");
+    return (needs & ADMIN_REDIS) == 0;
+}
+
+/* False: answered. */
 static bool connect_as_needed(struct worker *w, struct ask *k)
 {
     unsigned needs = k->route->needs | (k->route->action ? ADMIN_PG : 0);
-    struct err e = {0};
 
-    if ((needs & ADMIN_PG) && !ensure_pg(w, &e) && !(needs & ADMIN_OPTIONAL)) {
-        admin_problem(&k->call, 503, NULL, "PostgreSQL cannot be asked%s.",
-                      k->route->action ? ", and without it nothing is changed" : "");
-        log_warn("admin.postgresql", "text=%s", LOGQ(e.text));
-        return false;
-    }
-    if ((needs & ADMIN_REDIS) && !ensure_redis(w, &e) && !(needs & ADMIN_OPTIONAL)) {
-        admin_problem(&k->call, 503, NULL, "Redis cannot be asked.");
-        log_warn("admin.redis", "text=%s", LOGQ(e.text));
-        return false;
-    }
-    k->call.pg = needs & ADMIN_PG ? w->pg : NULL;
-    k->call.redis = needs & ADMIN_REDIS ? w->redis : NULL;
-    return true;
+    return connect_pg(w, k, needs) && connect_redis(w, k, needs);
 }
 
 /* What a handler leaves half done does not reach the next one. */

@@ -8,8 +8,8 @@
 #include "api/admin/admin.h"
 #include "api/admin/keeper.h"
 #include "api/admin/route.h"
-#include "common/conns.h"
 #include "api/protocol.h"
+#include "common/conns.h"
 
 /*
  * The inside of the admin side: admin.c (the thread), doors.c (where it listens), serve.c (a

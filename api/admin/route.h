@@ -74,11 +74,8 @@ struct admin_field {
     const char *help;
 };
 
-enum {
-    ADMIN_PG = 1,
-    ADMIN_REDIS = 2,
-    ADMIN_OPTIONAL = 4, /* what cannot be connected to is NULL, and the handler does without it */
-};
+/* _WISH: the connection is NULL when it cannot be had, and the handler says what it can. */
+enum { ADMIN_PG = 1, ADMIN_REDIS = 2, ADMIN_PG_WISH = 4, ADMIN_REDIS_WISH = 8 };
 
 struct admin_route {
     enum evhttp_cmd_type method;
@@ -105,8 +102,9 @@ struct admin_routes {
     const struct admin_route *rows;
     size_t count;
 };
-extern const struct admin_routes ADMIN_ROUTES_SELF, ADMIN_ROUTES_BATCHES, ADMIN_ROUTES_SCHEDULES,
-    ADMIN_ROUTES_QUEUES, ADMIN_ROUTES_LETTERS, ADMIN_ROUTES_WORKERS, ADMIN_ROUTES_OVERVIEW;
+extern const struct admin_routes ADMIN_ROUTES_SELF, ADMIN_ROUTES_BATCHES, ADMIN_ROUTES_SERVERS,
+    ADMIN_ROUTES_SCHEDULES, ADMIN_ROUTES_QUEUES, ADMIN_ROUTES_LETTERS, ADMIN_ROUTES_WORKERS,
+    ADMIN_ROUTES_OVERVIEW;
 extern const struct admin_routes *const ADMIN_ROUTES[];
 extern const size_t ADMIN_ROUTES_COUNT;
 

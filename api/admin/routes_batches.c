@@ -1,7 +1,9 @@
 #include <stdio.h>
+#include <string.h>
 
 #include "api/admin/route.h"
 #include "common/runs.h"
+#include "common/uuid.h"
 
 /* Batches: what ran, what runs, and starting one. */
 
@@ -67,6 +69,57 @@ static void start_batch(struct admin_call *c)
     admin_reply(c, 202, doc);
 }
 
+/* ---- one ---- */
+
+/* A number or a task's id. */
+static const struct query_param RUN_IDS[] = {
+    {"id", QUERY_TEXT, 0, QUERY_PAIR_CHARS, 0, "number of the run, or id of its task"},
+};
+
+static void show_batch(struct admin_call *c)
+{
+    struct err e;
+    cJSON *doc = runs_show(c->pg, c->ids[0].text, &e);
+
+    if (doc && c->redis && strcmp(json_get_str(doc, "state"), "running") == 0 &&
+        !runs_add_progress(doc, c->pg, c->redis, &e)) {
+        cJSON_Delete(doc);
+        doc = NULL;
+    }
+    admin_document(c, doc, &e);
+}
+
+static const struct query_param FAILURES_PARAMS[] = {
+    {"after", QUERY_INT, 0, INT32_MAX, 0, "goes on after this one: next_after of the page before"},
+    {"limit", QUERY_INT, 1, RUNS_FAILURES_MAX, 100, "how many"},
+};
+
+static void list_failures(struct admin_call *c)
+{
+    struct err e;
+
+    admin_document(
+        c, runs_failures(c->pg, c->ids[0].text, c->values[0].number, c->values[1].number, &e), &e);
+}
+
+static void cancel_batch(struct admin_call *c)
+{
+    const struct runs_cancel k = {.run = c->ids[0].text, .by = c->who->name};
+    struct err e;
+    cJSON *doc = runs_cancel(c->pg, c->redis, c->env->redis.db, &k, &e);
+
+    admin_target(c, "batch %s", k.run);
+    if (!doc) {
+        admin_fail(c, &e);
+        return;
+    }
+    c->before = cJSON_CreateObject();
+    cJSON_AddStringToObject(c->before, "state", json_get_str(doc, "was"));
+    c->after = cJSON_CreateObject();
+    cJSON_AddStringToObject(c->after, "state", json_get_str(doc, "state"));
+    admin_reply(c, 200, doc);
+}
+
 static const struct admin_route ROWS[] = {
     {.method = EVHTTP_REQ_GET,
      .path = "/admin/batches",
@@ -90,5 +143,35 @@ static const struct admin_route ROWS[] = {
      .summary = "Asks for a batch now.",
      .schema = "BatchStarted",
      .status = 202},
+    {.method = EVHTTP_REQ_GET,
+     .path = "/admin/batches/{id}",
+     .scope = TOKEN_READ,
+     .needs = ADMIN_PG | ADMIN_REDIS_WISH,
+     .fn = show_batch,
+     .ids = RUN_IDS,
+     .id = "batch",
+     .summary = "One run in full, with its progress while it runs.",
+     .schema = "BatchDetail"},
+    {.method = EVHTTP_REQ_GET,
+     .path = "/admin/batches/{id}/failures",
+     .scope = TOKEN_READ,
+     .needs = ADMIN_PG,
+     .fn = list_failures,
+     .ids = RUN_IDS,
+     .params = FAILURES_PARAMS,
+     .param_count = ARRAY_LEN(FAILURES_PARAMS),
+     .id = "batchFailures",
+     .summary = "Characters and servers that failed in a run.",
+     .schema = "BatchFailures"},
+    {.method = EVHTTP_REQ_POST,
+     .path = "/admin/batches/{id}/cancel",
+     .scope = TOKEN_OPERATE,
+     .needs = ADMIN_PG | ADMIN_REDIS,
+     .fn = cancel_batch,
+     .ids = RUN_IDS,
+     .action = "batch.cancel",
+     .id = "cancelBatch",
+     .summary = "Ends a run that waits or runs; it publishes nothing.",
+     .schema = "BatchCancelled"},
 };
 const struct admin_routes ADMIN_ROUTES_BATCHES = {ROWS, ARRAY_LEN(ROWS)};
