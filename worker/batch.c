@@ -66,6 +66,7 @@ static bool run_steps(struct batch *b, struct err *e)
     for (size_t i = 0; i < ARRAY_LEN(STEPS) && !b->result; i++) {
         int64_t start = clock_mono_us();
 
+        progress_begin_phase(b->req->progress, b->req->number, STEPS[i].name);
         if (task_cancelled(b->req, e) || !STEPS[i].run(b, e)) {
             return err_prefix(e, STEPS[i].name);
         }

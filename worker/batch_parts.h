@@ -6,6 +6,7 @@
 #include "worker/batch.h"
 #include "worker/copy.h"
 #include "worker/failures.h"
+#include "worker/progress.h"
 #include "worker/score.h"
 
 /*

@@ -143,6 +143,7 @@ static bool ask_next(struct pool *pool, struct reader *r, struct err *e)
     } else {
         pool->all_asked = true;
     }
+    progress_count(pool->b->req->progress, from, pool->blocks);
     snprintf(sql, sizeof sql,
              "COPY (SELECT %s FROM characters WHERE stats_payload IS NOT NULL"
              " AND ctid >= '(%" PRIu32 ",0)'::tid%s) TO STDOUT (FORMAT binary)",

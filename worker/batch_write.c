@@ -93,6 +93,7 @@ static bool write_range(struct batch *b, const char *columns, struct range all, 
         struct range slice = {from, from + (left < SLICE_ROWS ? left : SLICE_ROWS)};
         struct copy_writer w;
 
+        progress_count(b->req->progress, from, b->people.ranked.count);
         ok = copy_write_begin(&w, b->main, sql, e);
         if (ok) {
             ok = write_slice(b, &w, slice, e);

@@ -143,7 +143,8 @@ static cJSON *run_task(const struct settings *s, const cJSON *job, uint64_t numb
                                .kwargs = json_get_obj(job, "kwargs"),
                                .settings = s,
                                .cancel = &share->cancel,
-                               .number = number};
+                               .number = number,
+                               .progress = &share->progress};
 
     if (!task || !req.id || !req.worker || !req.args || !req.kwargs) {
         err_set(e, ERR_PERMANENT, "RuntimeError", "the supervisor's request is incomplete");

@@ -1,6 +1,7 @@
 #ifndef WORKER_CHILD_H
 #define WORKER_CHILD_H
 
+#include "worker/progress.h"
 #include "worker/settings.h"
 #include "worker/task.h"
 #include "worker/turn.h"
@@ -39,6 +40,7 @@ struct child_head {
 struct child_share {
     turn_word turn;          /* which jobs have begun, which were taken back */
     _Atomic uint64_t cancel; /* number of the job that is asked to stop, 0: none */
+    struct progress_share progress;
 };
 
 /* Text before and after the result's JSON in the answer of a task that returned. */

@@ -26,6 +26,20 @@ int64_t reply_number(const redisReply *r, size_t i)
 
 /* ---- being registered ---- */
 
+static void add_progress(cJSON *item, const struct consumer *c, const struct job *j)
+{
+    struct progress p;
+    cJSON *o;
+
+    if (pool_job_progress(c->pool, j->number, &p)) {
+        o = cJSON_AddObjectToObject(item, "progress");
+        cJSON_AddStringToObject(o, "phase", p.phase);
+        cJSON_AddNumberToObject(o, "since", (double)(p.since_us / 1000) / 1000);
+        cJSON_AddNumberToObject(o, "done", (double)p.done);
+        cJSON_AddNumberToObject(o, "of", (double)p.of);
+    }
+}
+
 /* What others may want to know of us. Takes nothing, gives text (free()) or NULL. */
 static char *info_json(const struct consumer *c)
 {
@@ -52,6 +66,7 @@ static char *info_json(const struct consumer *c)
             cJSON_AddStringToObject(item, "id", j->msg.id);
             cJSON_AddStringToObject(item, "task", j->msg.task);
             cJSON_AddNumberToObject(item, "since", (double)(j->started_wall_us / 1000000));
+            add_progress(item, c, j);
             cJSON_AddItemToArray(running, item);
         }
     }

@@ -317,6 +317,14 @@ int pool_job_pid(const struct pool *p, uint64_t job)
     return c && c->jobs.first == j ? (int)c->pid : 0;
 }
 
+bool pool_job_progress(const struct pool *p, uint64_t job, struct progress *progress)
+{
+    struct pool_job *j;
+    const struct child *c = find(p, job, &j);
+
+    return c && c->jobs.first == j && c->share && progress_read(&c->share->progress, job, progress);
+}
+
 /* ---- size ---- */
 
 int pool_size(const struct pool *p)

@@ -4,6 +4,7 @@
 #include <event2/event.h>
 
 #include "common/err.h"
+#include "worker/progress.h"
 
 /*
  * The children: processes of this same program that run one task at a time. The pool starts them,
@@ -106,6 +107,8 @@ void pool_abandon(struct pool *p, uint64_t job);
  * is asked to stop. A task that ends well before the signal arrives has ended well.
  */
 void pool_terminate(struct pool *p, uint64_t job, int signum);
+/* How far the job is; false: no child runs it, or it does not tell. */
+bool pool_job_progress(const struct pool *p, uint64_t job, struct progress *progress) MUST_CHECK;
 /* Process that runs the job, 0: none does. */
 int pool_job_pid(const struct pool *p, uint64_t job);
 

@@ -9,7 +9,8 @@
  * Tasks are a table (task.c). A task function runs in a child process, one at a time, and may
  * block.
  */
-struct settings; /* worker/settings.h */
+struct settings;       /* worker/settings.h */
+struct progress_share; /* worker/progress.h */
 
 /* What a task is told about itself. Strings are borrowed for the call. */
 struct task_request {
@@ -23,6 +24,8 @@ struct task_request {
     /* The task is to stop when *cancel holds `number`; NULL: nobody can ask it to. */
     const _Atomic uint64_t *cancel;
     uint64_t number;
+    /* Where it tells how far it is (progress.h, with `number`); NULL: nobody looks. */
+    struct progress_share *progress;
 };
 
 /*
