@@ -17,6 +17,7 @@ static const struct {
     [PRUNE_DEAD] = {"dead", prune_dead},
     [PRUNE_QUARANTINE] = {"quarantine", prune_quarantine},
     [PRUNE_OVERSIZED] = {"oversized", prune_oversized},
+    [PRUNE_AUDIT] = {"audit", prune_audit},
 };
 
 /* ---- what to keep ---- */
@@ -41,8 +42,9 @@ static bool plan_only(struct prune *p, const cJSON *names, struct err *e)
         int kind = cJSON_IsString(name) ? kind_of(name->valuestring) : -1;
 
         if (kind < 0) {
-            return err_set(e, ERR_PERMANENT, "ValueError",
-                           "only: expected a list of runs, history, dead, quarantine, oversized");
+            return err_set(
+                e, ERR_PERMANENT, "ValueError",
+                "only: expected a list of runs, history, dead, quarantine, oversized, audit");
         }
         p->wanted[kind] = true;
     }

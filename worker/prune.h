@@ -35,6 +35,8 @@ redisContext *prune_redis(struct prune *p, struct err *e) MUST_CHECK;
 /* One for each kind: counts what went in *gone, also when it fails in the middle. */
 bool prune_runs(struct prune *p, const struct prune_keep *keep, int64_t *gone, struct err *e);
 bool prune_history(struct prune *p, const struct prune_keep *keep, int64_t *gone, struct err *e);
+/* The log of changes, with answers kept for Idempotency-Keys and requests for batches. */
+bool prune_audit(struct prune *p, const struct prune_keep *keep, int64_t *gone, struct err *e);
 bool prune_dead(struct prune *p, const struct prune_keep *keep, int64_t *gone, struct err *e);
 bool prune_quarantine(struct prune *p, const struct prune_keep *keep, int64_t *gone, struct err *e);
 bool prune_oversized(struct prune *p, const struct prune_keep *keep, int64_t *gone, struct err *e);

@@ -6,6 +6,7 @@
 #include "worker/prune.h"
 
 #define RUNS_AT_ONCE "100" /* with up to 1,000 failures each */
+#define ROWS_AT_ONCE "10000"
 #define DAYS_AT_ONCE "1000"
 
 /* Never one that runs, or whose generation is served. $1 days, $2 count; 0: no such bound. */
@@ -16,6 +17,20 @@ static const char RUNS_SQL[] =
     "   OR $2::bigint > 0 AND id <= (SELECT id FROM batch_runs ORDER BY id DESC"
     "                                OFFSET $2::bigint LIMIT 1))"
     " ORDER BY id LIMIT " RUNS_AT_ONCE ")";
+
+static const char AUDIT_SQL[] =
+    "DELETE FROM admin_audit WHERE id IN (SELECT id FROM admin_audit"
+    " WHERE $1::bigint > 0 AND at < now() - make_interval(days => $1::int)"
+    "   OR $2::bigint > 0 AND id <= (SELECT id FROM admin_audit ORDER BY id DESC"
+    "                                OFFSET $2::bigint LIMIT 1)"
+    " ORDER BY id LIMIT " ROWS_AT_ONCE ")";
+
+/* Answers whose day is over, requests whose run is gone; tokens that nobody can use. */
+static const char LEFT_OVER_SQL[] =
+    "DELETE FROM admin_idempotency WHERE created_at < now() - interval '1 day';"
+    "DELETE FROM batch_requests AS q WHERE requested_at < now() - interval '30 days'"
+    " AND NOT EXISTS (SELECT FROM batch_runs AS r WHERE r.task_id = q.task_id);"
+    "DELETE FROM admin_tokens WHERE least(revoked_at, expires_at) < now() - interval '1 year'";
 
 /* A partition per day, named by it. */
 static const char DAYS_SQL[] =
@@ -38,7 +53,9 @@ static PGresult *run_bounded(PGconn *c, const char *sql, const struct prune_keep
     return pg_exec_params(c, sql, ARRAY_LEN(values), values, e);
 }
 
-bool prune_runs(struct prune *p, const struct prune_keep *keep, int64_t *gone, struct err *e)
+/* Slice after slice until nothing is left to go. */
+static bool delete_slices(struct prune *p, const char *sql, const struct prune_keep *keep,
+                          int64_t *gone, struct err *e)
 {
     PGconn *c = prune_pg(p, e);
     int64_t some = c ? 1 : -1;
@@ -49,12 +66,22 @@ bool prune_runs(struct prune *p, const struct prune_keep *keep, int64_t *gone, s
         if (task_cancelled(p->req, e)) {
             return false;
         }
-        r = run_bounded(c, RUNS_SQL, keep, e);
+        r = run_bounded(c, sql, keep, e);
         some = r ? strtoll(PQcmdTuples(r), NULL, 10) : -1;
         *gone += some > 0 ? some : 0;
         PQclear(r);
     }
     return some == 0;
+}
+
+bool prune_runs(struct prune *p, const struct prune_keep *keep, int64_t *gone, struct err *e)
+{
+    return delete_slices(p, RUNS_SQL, keep, gone, e);
+}
+
+bool prune_audit(struct prune *p, const struct prune_keep *keep, int64_t *gone, struct err *e)
+{
+    return delete_slices(p, AUDIT_SQL, keep, gone, e) && pg_run(p->pg, LEFT_OVER_SQL, e);
 }
 
 static bool drop_day(PGconn *c, const char *name, struct err *e)

@@ -51,6 +51,7 @@ const struct conf_item SETTINGS_ITEMS[] = {
     PROBE_SETTINGS(struct settings),
     CONF_INT("BATCH_INTERVAL", struct settings, batch_interval_s, "600", 1, 86400,
              "seconds between batches; only for FRESH_LIMIT"),
+    PRUNE(AUDIT, "365", "100000", "entries of the log of changes"),
     CONF_BOOL("TEST_TASKS", struct settings, test_tasks, "0",
               "also run the tasks test.*, which are there for tests"),
 };

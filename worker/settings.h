@@ -11,6 +11,7 @@ enum prune_kind {
     PRUNE_DEAD,
     PRUNE_QUARANTINE,
     PRUNE_OVERSIZED,
+    PRUNE_AUDIT,
     PRUNE_KIND_COUNT
 };
 /* What is older, or more, goes; 0: no such bound. */

@@ -110,8 +110,21 @@ def test_oversized_messages(prune, jobs):
 
 def test_everything_at_once_by_the_settings(prune, jobs):
     assert prune()["result"] == {
-        "runs": 0, "history": 0, "dead": 0, "quarantine": 0, "oversized": 0}
+        "runs": 0, "history": 0, "dead": 0, "quarantine": 0, "oversized": 0, "audit": 0}
     jobs.quiet()
+
+
+def test_the_log_of_changes_and_what_goes_with_it(prune, pg):
+    pg.query("INSERT INTO admin_audit (principal, address, action, at) SELECT 'x', 'y', 'z',"
+             " now() - make_interval(days => n) FROM generate_series(1, 10) AS n RETURNING id")
+    pg.query("INSERT INTO admin_idempotency (principal, key, request_hash, created_at) VALUES"
+             " ('x', 'old', '', now() - interval '25 hours'), ('x', 'new', '', now()) RETURNING key")
+    pg.query("INSERT INTO batch_requests (task_id, requested_by, requested_at) VALUES"
+             " ('old', 'x', now() - interval '31 days'), ('new', 'x', now()) RETURNING task_id")
+    assert prune(only=["audit"], audit_days=8)["result"] == {"audit": 3}
+    assert prune(only=["audit"], audit_days=0, audit_count=2)["result"] == {"audit": 5}
+    assert pg.query("SELECT key FROM admin_idempotency") == [("new",)]
+    assert pg.query("SELECT task_id FROM batch_requests") == [("new",)]
 
 
 @pytest.mark.parametrize("kwargs", [{"dead_weeks": 1}, {"only": ["all"]}, {"dead_days": -1},
