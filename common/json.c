@@ -43,9 +43,15 @@ static const char *string_fault(const char *text, size_t *i, size_t len)
     return NULL;
 }
 
+/* cJSON takes any of them for white space, a NUL as well. */
+static bool is_stray(char c)
+{
+    return (unsigned char)c < 0x20 && c != '\n' && c != '\t' && c != '\r';
+}
+
 /*
  * What cJSON does not check, in one pass over the brackets and strings: the nesting (its own limit
- * of 1,000 is too deep for our stack) and raw control bytes in strings (RFC 8259, section 7).
+ * of 1,000 is too deep for our stack) and raw control bytes (RFC 8259, sections 2 and 7).
  */
 static const char *structure_fault(const char *text, size_t len)
 {
@@ -67,6 +73,7 @@ static const char *structure_fault(const char *text, size_t len)
             depth--;
             break;
         default:
+            fault = is_stray(text[i]) ? "a control byte" : NULL;
             break;
         }
     }

@@ -98,6 +98,20 @@ static void test_faults_are_found_at_every_place_of_a_string(void **state)
     }
 }
 
+/* Between values only four kinds of white space are JSON. */
+static void test_stray_control_bytes_are_refused(void **state)
+{
+    (void)state;
+    for (int c = 0; c < 0x20; c++) {
+        char text[] = {'[', '1', ',', (char)c, '2', ']'};
+        struct err e;
+        cJSON *v = json_parse(text, sizeof text, &e);
+
+        assert_int_equal(v != NULL, c == '\t' || c == '\n' || c == '\r');
+        cJSON_Delete(v);
+    }
+}
+
 static bool skips(const char *text, size_t *len)
 {
     const char *at = text;
@@ -185,6 +199,7 @@ int main(void)
         cmocka_unit_test(test_what_is_printed_is_what_was_read),
         cmocka_unit_test(test_a_full_buffer_says_so),
         cmocka_unit_test(test_faults_are_found_at_every_place_of_a_string),
+        cmocka_unit_test(test_stray_control_bytes_are_refused),
         cmocka_unit_test(test_values_are_skipped_whole),
         cmocka_unit_test(test_what_is_no_value_is_not_skipped),
         cmocka_unit_test(test_depth_is_bounded),
