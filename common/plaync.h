@@ -125,6 +125,8 @@ enum plaync_verdict plaync_read_equipment(const cJSON *doc, struct plaync_slots 
  * nothing. On anything but PLAYNC_OK the sums are as before. */
 enum plaync_verdict plaync_add_item(const cJSON *doc, int64_t item_id, struct plaync_sums *sums,
                                     struct err *e);
+/* The template of an empty slot. */
+bool plaync_is_no_item(const cJSON *doc);
 enum plaync_verdict plaync_add_board(const cJSON *doc, struct plaync_sums *sums, struct err *e);
 
 /* The eight stats; sums of items and boards, without the titles (they are in info). */

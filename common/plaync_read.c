@@ -54,28 +54,46 @@ enum plaync_verdict plaync_judge(long status, const char *content_type, const cJ
     return PLAYNC_UNAVAILABLE;
 }
 
+/* A whole number; the site has some as texts. */
+static bool get_i64(const cJSON *obj, const char *key, int64_t min, int64_t max, int64_t *out)
+{
+    const char *text = json_get_str(obj, key);
+
+    return text ? text_to_i64(text, min, max, out) : json_get_i64(obj, key, min, max, out);
+}
+
 static int get_int(const cJSON *obj, const char *key, int max, int fallback)
 {
     int64_t v;
 
-    return json_get_i64(obj, key, 0, max, &v) ? (int)v : fallback;
+    return get_i64(obj, key, 0, max, &v) ? (int)v : fallback;
 }
 
 /* ---- search ---- */
 
-static bool read_hit(const cJSON *row, struct plaync_hit *hit)
+/* The row has the name. One that is broken otherwise must not pass for "not found". */
+static enum plaync_verdict read_hit(const cJSON *row, int server_id, struct plaync_hit *hit,
+                                    struct err *e)
 {
     const char *id = json_get_str(row, "characterId");
-    const char *name = json_get_str(row, "name");
 
-    if (!id || !name || !plaync_decode_id(id, hit->key.character_id) ||
-        !plaync_clean_name(name, hit->name)) {
-        return false;
-    }
     hit->key.server_id = get_int(row, "serverId", INT_MAX, 0);
+    if (hit->key.server_id > 0 && hit->key.server_id != server_id) {
+        return PLAYNC_NOT_FOUND; /* a namesake */
+    }
     hit->pc_id = get_int(row, "pcId", INT_MAX, 0);
     hit->level = get_int(row, "level", INT_MAX, 0);
-    return hit->key.server_id > 0;
+    if (hit->key.server_id == 0 || !id || !plaync_decode_id(id, hit->key.character_id)) {
+        return unavailable(e, "the server or the id of the character");
+    }
+    return PLAYNC_OK;
+}
+
+static bool has_name(const cJSON *row, const char *name, struct plaync_hit *hit)
+{
+    const char *html = json_get_str(row, "name");
+
+    return html && plaync_clean_name(html, hit->name) && strcmp(hit->name, name) == 0;
 }
 
 enum plaync_verdict plaync_read_search(const cJSON *doc, const char *name, int server_id,
@@ -83,6 +101,7 @@ enum plaync_verdict plaync_read_search(const cJSON *doc, const char *name, int s
 {
     const cJSON *list = json_get_arr(doc, "list");
     const cJSON *row;
+    enum plaync_verdict v = PLAYNC_NOT_FOUND;
     int rows = 0;
 
     if (!list) {
@@ -93,8 +112,11 @@ enum plaync_verdict plaync_read_search(const cJSON *doc, const char *name, int s
         if (++rows > PLAYNC_HITS_MAX) {
             break;
         }
-        if (read_hit(row, hit) && hit->key.server_id == server_id && strcmp(hit->name, name) == 0) {
-            return PLAYNC_OK;
+        if (has_name(row, name, hit)) {
+            v = read_hit(row, server_id, hit, e);
+        }
+        if (v != PLAYNC_NOT_FOUND) {
+            return v;
         }
     }
     return not_found(e);
@@ -270,7 +292,7 @@ static bool read_values(const cJSON *doc, struct plaync_info *info)
             return false;
         }
         if (strcmp(type, "ItemLevel") == 0) {
-            json_get_i64(stat, "value", 0, INT32_MAX, &info->item_level);
+            get_i64(stat, "value", 0, INT32_MAX, &info->item_level);
         }
     }
     return true;
@@ -326,7 +348,7 @@ static bool read_profile(const cJSON *p, struct plaync_info *info)
     info->level = get_int(p, "characterLevel", 1000, -1);
     info->pc_id = get_int(p, "pcId", INT_MAX, 0);
     info->race_id = get_int(p, "raceId", 2, 0);
-    info->power = json_get_i64(p, "combatPower", 1, INT64_C(9007199254740991), &power) ? power : -1;
+    info->power = get_i64(p, "combatPower", 1, INT64_C(9007199254740991), &power) ? power : -1;
     return info->key.server_id > 0 && info->level >= 0;
 }
 
@@ -383,7 +405,7 @@ enum plaync_verdict plaync_read_equipment(const cJSON *doc, struct plaync_slots 
                                    .exceed = get_int(item, "exceedLevel", 1000, 0),
                                    .slot_pos = get_int(item, "slotPos", 1000, -1)};
 
-        if (!json_get_i64(item, "id", 0, INT64_C(9007199254740991), &slot.item_id) ||
+        if (!get_i64(item, "id", 0, INT64_C(9007199254740991), &slot.item_id) ||
             slot.slot_pos < 0 || slots->count == PLAYNC_SLOTS_MAX) {
             return unavailable(e, "a worn item lacks its id or slot, or there are too many");
         }
@@ -456,6 +478,13 @@ static bool add_id_lines(const cJSON *item, const struct line_list *l, struct pl
     return true;
 }
 
+bool plaync_is_no_item(const cJSON *doc)
+{
+    int64_t id;
+
+    return get_i64(doc, "id", 0, 0, &id);
+}
+
 enum plaync_verdict plaync_add_item(const cJSON *doc, int64_t item_id, struct plaync_sums *sums,
                                     struct err *e)
 {
@@ -464,7 +493,7 @@ enum plaync_verdict plaync_add_item(const cJSON *doc, int64_t item_id, struct pl
     struct plaync_sums more = *sums;
     int64_t id;
 
-    if (!json_get_i64(doc, "id", 0, INT64_C(9007199254740991), &id)) {
+    if (!get_i64(doc, "id", 0, INT64_C(9007199254740991), &id)) {
         return unavailable(e, "the item lacks its id");
     }
     if (id == 0) {

@@ -179,13 +179,6 @@ static bool item_url(struct plaync *s, UNUSED const struct source_job *j, struct
     return false;
 }
 
-static bool is_nothing(const struct plaync_sums *sums)
-{
-    static const struct plaync_sums NOTHING;
-
-    return memcmp(sums, &NOTHING, sizeof *sums) == 0;
-}
-
 static enum plaync_verdict read_item(struct source_job *j, const cJSON *doc, struct err *e)
 {
     struct plaync *s = state_of(j);
@@ -193,7 +186,7 @@ static enum plaync_verdict read_item(struct source_job *j, const cJSON *doc, str
     enum plaync_verdict v = plaync_add_item(doc, item->slot.item_id, &item->sums, e);
 
     /* One that was taken off meanwhile adds nothing, and that is not remembered of it. */
-    item->at_s = v == PLAYNC_OK && !is_nothing(&item->sums) ? s->now.at_s : 0;
+    item->at_s = v == PLAYNC_OK && !plaync_is_no_item(doc) ? s->now.at_s : 0;
     return v;
 }
 

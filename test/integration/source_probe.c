@@ -1,7 +1,7 @@
 /*
  * The source from outside, for tests: settings from the environment as the programs have them.
  *
- *   source_probe ask             one question a line of standard input, all at once:
+ *   source_probe ask             one question a line of standard input, asked when it comes:
  *                                lookup SERVER NAME | sheet SERVER NAME [ID [FILE of raw_payload]]
  *                                (fields end in tabs); a line of JSON for each answer, with "n"
  *   source_probe script NAME     the Lua of a script
@@ -11,7 +11,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
+#include "common/buf.h"
 #include "common/log.h"
 #include "common/mem.h"
 #include "common/source.h"
@@ -33,17 +35,41 @@ static const struct conf_item ITEMS[] = {
 struct probe {
     struct event_base *base;
     struct source *src;
+    struct rdsa *rdsa; /* NULL: without */
     int waiting;
+    bool asked_all;
+    struct event *input;
+    struct buf lines;
+    int count;
 };
 struct ask {
     struct probe *probe;
     int n;
 };
+static struct ask asks[ASKS_MAX];
 
 static void give_up(const char *what)
 {
     fprintf(stderr, "%s\n", what);
     exit(2);
+}
+
+static void on_pong(void *base, UNUSED uint64_t number, UNUSED const redisReply *r)
+{
+    event_base_loopbreak(base);
+}
+
+/* Not before Redis has had everything that was sent to it. */
+static void leave_if_done(struct probe *p)
+{
+    if (p->waiting > 0 || !p->asked_all) {
+        return;
+    }
+    if (p->rdsa) {
+        rdsa_command(p->rdsa, 1000, on_pong, p->base, 0, 1, (const char *[]){"PING"});
+    } else {
+        event_base_loopbreak(p->base);
+    }
 }
 
 static void on_answer(void *ctx, const struct source_reply *reply)
@@ -54,9 +80,8 @@ static void on_answer(void *ctx, const struct source_reply *reply)
     printf("{\"n\":%d,%s\n", a->n, text + 1);
     fflush(stdout);
     free(text);
-    if (--a->probe->waiting == 0) {
-        event_base_loopbreak(a->probe->base);
-    }
+    a->probe->waiting--;
+    leave_if_done(a->probe);
 }
 
 static char *slurp(const char *path)
@@ -96,19 +121,26 @@ static void ask_line(struct ask *a, char *line)
     free(file);
 }
 
-static void ask_all(struct probe *p)
+/* Asks whatever lines are complete. */
+static void on_input(evutil_socket_t fd, UNUSED short what, void *probe)
 {
-    static struct ask asks[ASKS_MAX];
-    char *line = NULL;
-    size_t cap = 0;
-    int n = 0;
+    struct probe *p = probe;
+    char bytes[4 * KIB], *end;
+    ssize_t n = read(fd, bytes, sizeof bytes);
 
-    while (n < ASKS_MAX && getline(&line, &cap, stdin) > 0) {
-        asks[n] = (struct ask){p, n};
-        line[strcspn(line, "\n")] = '\0';
-        ask_line(&asks[n++], line);
+    if (n <= 0) {
+        p->asked_all = true;
+        event_del(p->input);
+        leave_if_done(p);
+        return;
     }
-    free(line);
+    buf_add(&p->lines, bytes, (size_t)n);
+    while (p->lines.len > 0 && (end = strchr(p->lines.data, '\n')) && p->count < ASKS_MAX) {
+        *end = '\0';
+        asks[p->count] = (struct ask){p, p->count};
+        ask_line(&asks[p->count++], p->lines.data);
+        buf_consume(&p->lines, (size_t)(end - p->lines.data) + 1);
+    }
 }
 
 static void ignore(UNUSED void *ctx)
@@ -146,13 +178,17 @@ static int run_asks(void)
         give_up(e.text);
     }
     log_init("probe", log_level_parse(settings.log_level, &level) ? level : LOG_INFO);
-    cf.rdsa = open_redis(&p, settings.redis_url);
+    cf.rdsa = p.rdsa = open_redis(&p, settings.redis_url);
     p.src = source_new(&cf, &e);
     if (!p.src) {
         give_up(e.text);
     }
-    ask_all(&p);
+    buf_init(&p.lines, MIB);
+    p.input = event_new(p.base, STDIN_FILENO, EV_READ | EV_PERSIST, on_input, &p);
+    event_add(p.input, NULL);
     event_base_dispatch(p.base);
+    event_free(p.input);
+    buf_fini(&p.lines);
     source_free(p.src);
     if (cf.rdsa) {
         rdsa_free(cf.rdsa);

@@ -14,7 +14,9 @@ a search without its parameters, an id that was percent-encoded twice.
 
 import copy
 import csv
+import functools
 import json
+import re
 import threading
 import time
 from dataclasses import dataclass, field
@@ -22,7 +24,7 @@ from html import escape
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from urllib.parse import quote, unquote, urlsplit
 
-from harness import TEST_DATA, wait_for
+from harness import REPO, TEST_DATA, wait_for
 
 DATA = TEST_DATA / "source"
 CONTACT = "mailto:operator@example.com"
@@ -77,6 +79,11 @@ class Person:
         boards = (self.doc["info"].get("daevanion") or {}).get("boardList") or []
         return [b["id"] for b in boards if b["openNodeCount"] > 0]
 
+    @property
+    def server(self):
+        """As it is stored."""
+        return realms()[region_of(self), self.server_id][0]
+
     def stats(self, mode):
         """The eight of characters.csv: "sheet" or "profile"."""
         names = [k[len(mode) + 1 :] for k in self.row if k.startswith(mode + "_")]
@@ -91,6 +98,14 @@ def recorded():
             doc = json.loads((DATA / f"{row['n']}.json").read_text(encoding="utf-8"))
             people.append(Person(row["n"], row, doc))
     return people
+
+
+@functools.cache
+def realms():
+    """{(region, server id): (canonical name, the site's name)} of the programs."""
+    text = (REPO / "common" / "realm_table.c").read_text(encoding="utf-8")
+    rows = re.findall(r'\{"(\w+)", (\d+), "([^"]+)", "([^"]+)"\}', text)
+    return {(region, int(number)): names for region, number, *names in rows}
 
 
 def region_of(person):
