@@ -101,7 +101,7 @@ enum plaync_verdict plaync_read_search(const cJSON *doc, const char *name, int s
 {
     const cJSON *list = json_get_arr(doc, "list");
     const cJSON *row;
-    enum plaync_verdict v = PLAYNC_NOT_FOUND;
+    bool broken = false;
     int rows = 0;
 
     if (!list) {
@@ -113,13 +113,15 @@ enum plaync_verdict plaync_read_search(const cJSON *doc, const char *name, int s
             break;
         }
         if (has_name(row, name, hit)) {
-            v = read_hit(row, server_id, hit, e);
-        }
-        if (v != PLAYNC_NOT_FOUND) {
-            return v;
+            enum plaync_verdict v = read_hit(row, server_id, hit, e);
+
+            if (v == PLAYNC_OK) {
+                return v;
+            }
+            broken |= v == PLAYNC_UNAVAILABLE;
         }
     }
-    return not_found(e);
+    return broken ? PLAYNC_UNAVAILABLE : not_found(e);
 }
 
 bool plaync_has_more(const cJSON *doc, int page)

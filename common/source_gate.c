@@ -143,7 +143,7 @@ struct script GATE_LUA_START = {
     "set('flight_until_ms', now + ARGV[4])\n"
     "redis.call('HSET', KEYS[1], 'flight_id', ARGV[3])\n"
     "set('next_ms', now + math.max(ahead('next_ms', ARGV[6] + ARGV[2]), tonumber(ARGV[2])))\n"
-    "redis.call('HINCRBY', KEYS[1], 'started', 1)\n"
+    "redis.call('HINCRBY', KEYS[1], 'asked', 1)\n"
     "return {0, 0}\n",
 };
 

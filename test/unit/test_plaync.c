@@ -299,6 +299,10 @@ static void test_search(void **state)
               "{\"characterId\":\"CCC%3D\",\"name\":\"<strong>Fo</strong>\",\"serverId\":1001,"
               "\"pcId\":14,\"level\":45}],\"pagination\":{\"total\":4}}");
     cJSON *no_list = parse("{\"list\":null}");
+    cJSON *broken = parse("{\"list\":[{\"characterId\":\"%\",\"name\":\"Fo\",\"serverId\":1001}]}");
+    cJSON *texts =
+        parse("{\"list\":[{\"characterId\":\"A\",\"name\":\"Fo\",\"serverId\":\"1001\"}],"
+              "\"pagination\":{\"endPage\":\"3\"}}");
     struct plaync_hit hit;
     struct err e = {0};
 
@@ -309,6 +313,14 @@ static void test_search(void **state)
     assert_int_equal(plaync_read_search(doc, "fo", 1001, &hit, &e), PLAYNC_NOT_FOUND);
     assert_int_equal(plaync_read_search(doc, "Fo", 2001, &hit, &e), PLAYNC_NOT_FOUND);
     assert_int_equal(plaync_read_search(no_list, "Fo", 1001, &hit, &e), PLAYNC_UNAVAILABLE);
+    assert_int_equal(plaync_read_search(broken, "Fo", 1001, &hit, &e), PLAYNC_UNAVAILABLE);
+    assert_int_equal(plaync_read_search(broken, "Fox", 1001, &hit, &e), PLAYNC_NOT_FOUND);
+    assert_int_equal(plaync_read_search(texts, "Fo", 1001, &hit, &e), PLAYNC_OK);
+    assert_true(plaync_has_more(texts, 2));
+    assert_false(plaync_has_more(texts, 3));
+    assert_false(plaync_has_more(doc, 1));
+    cJSON_Delete(broken);
+    cJSON_Delete(texts);
     cJSON_Delete(doc);
     cJSON_Delete(no_list);
 }
