@@ -8,12 +8,12 @@ const AROUND = 2;
 export function createPager(hrefOf, onChoose) {
     const element = h("nav", { class: "pager", "aria-label": t("pages") });
 
-    function item(page, text, { label, now = false } = {}) {
+    function item(page, text, { label, now = false, far = false } = {}) {
         if (page === null) {
             return h("span", { class: "page page-off", "aria-hidden": "true" }, text);
         }
         return h("a", {
-            class: "page", href: hrefOf(page), "aria-label": label, "aria-current": now ? "page" : null,
+            class: far ? "page page-far" : "page", href: hrefOf(page), "aria-label": label, "aria-current": now ? "page" : null,
             onclick(event) {
                 if (!(event.metaKey || event.ctrlKey || event.shiftKey || event.button)) {
                     event.preventDefault();
@@ -30,7 +30,7 @@ export function createPager(hrefOf, onChoose) {
             const to = Math.min(pages, Math.max(page + AROUND, 1 + 2 * AROUND));
             const middle = [];
             for (let i = from; i <= to; i++) {
-                middle.push(item(i, number(i), { label: t("page_n", { page: number(i) }), now: i === page }));
+                middle.push(item(i, number(i), { label: t("page_n", { page: number(i) }), now: i === page, far: Math.abs(i - page) > 1 }));
             }
             element.hidden = pages <= 1;
             fill(element,

@@ -107,8 +107,10 @@ export function characterAnchor(c, className = "") {
     return h("a", { class: `character-link ${className}`, href: characterLink(c) }, nameText(c.name));
 }
 
-export function aboutLine(c) {
-    return [serverLabel(c.server), classLabel(c.class), t("level_short", { level: c.level })].join(" · ");
+/** Server, class and level; where everybody is of one server, without it. */
+export function aboutLine(c, withServer = true) {
+    const server = withServer ? [serverLabel(c.server)] : [];
+    return [...server, classLabel(c.class), t("level_short", { level: c.level })].join(" · ");
 }
 
 export function notice(kind, text, ...more) {

@@ -35,7 +35,7 @@ let changesKnown = false;
 
 const COLUMNS = [
     { key: "rank", label: t("rank"), class: "col-rank", cell: (c) => h("span", { class: "rank-cell" }, h("span", { class: `rank rank-${c.rank}` }, number(c.rank)), changeMark(c.rank_change, changesKnown)) },
-    { key: "name", label: t("character"), class: "col-name", head: true, cell: (c) => h("span", { class: "name-cell" }, characterAnchor(c), h("span", { class: "about" }, aboutLine(c))) },
+    { key: "name", label: t("character"), class: "col-name", head: true, cell: (c) => h("span", { class: "name-cell" }, characterAnchor(c), h("span", { class: "about" }, aboutLine(c, !board.server))) },
     { key: "server", label: t("server"), class: "col-server", cell: (c) => serverLabel(c.server) },
     { key: "class", label: t("class"), class: "col-class", cell: (c) => classLabel(c.class) },
     { key: "level", label: t("level"), class: "col-level num", cell: (c) => number(c.level) },
