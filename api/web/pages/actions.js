@@ -39,9 +39,9 @@ export function createActions(reload) {
         asking = true;
         drawRefresh();
         try {
-            const answer = await search(c);
-            notBefore = Date.now() + COOLDOWN_MS;
-            toast(t(SAID[answer.fetch_status] ?? "refreshed"));
+            const { character, waitS } = await search(c);
+            notBefore = Date.now() + Math.max(COOLDOWN_MS, waitS * 1000);
+            toast(t(SAID[character.fetch_status] ?? "refreshed"));
             await reload();
         } catch (problem) {
             if (!(problem instanceof Problem)) {

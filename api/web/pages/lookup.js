@@ -16,9 +16,12 @@ export function searchProblemText(problem) {
     return problem.status >= 400 && problem.status !== 400 ? t("search_unavailable") : problemText(problem);
 }
 
-/** Resolves with the character; rejects with a Problem. */
+/** Resolves with {character, waitS: how long not to ask again}; rejects with a Problem. */
 export async function search(who) {
-    return (await postJson("/api/search", { server: who.server, name: who.name })).data;
+    const { data, headers } = await postJson("/api/search", { server: who.server, name: who.name });
+    const left = Number.parseInt(headers.get("RateLimit-Remaining"), 10);
+    const reset = Number.parseInt(headers.get("RateLimit-Reset"), 10);
+    return { character: data, waitS: left === 0 && reset > 0 ? reset : 0 };
 }
 
 /** A form of server and name. */
@@ -37,8 +40,8 @@ export function createLookUp(servers, who) {
         button.disabled = true;
         answer.textContent = t("ask_busy");
         try {
-            const c = await search({ server: server.value, name: name.value.trim() });
-            location.assign(characterLink(c));
+            const { character } = await search({ server: server.value, name: name.value.trim() });
+            location.assign(characterLink(character));
         } catch (problem) {
             if (!(problem instanceof Problem)) {
                 throw problem;
