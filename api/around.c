@@ -5,6 +5,7 @@
 #include "api/board.h"
 #include "api/item.h"
 #include "api/route.h"
+#include "api/spelling.h"
 
 /* Which of its boards: board= of the request. */
 static const struct {
@@ -85,8 +86,7 @@ void handle_around(const struct request *rq, const struct query_value *values)
     const struct image *img = rq->loop->image;
     int which = values[2].given ? find_board(values[2].text) : 0;
     struct around a = {.above = values[3].number, .below = values[4].number};
-    const struct image_row *row = NULL;
-    int server;
+    const struct image_row *row;
 
     if (which < 0) {
         reply_problem(rq, 400, "board", "board must be server, all, class or server_class.");
@@ -96,10 +96,7 @@ void handle_around(const struct request *rq, const struct query_value *values)
         reply_unavailable(rq, "There is no ranking yet.");
         return;
     }
-    server = image_find_server(img, values[0].text, values[0].len);
-    if (server >= 0) {
-        row = image_find(img, server, values[1].text, values[1].len);
-    }
+    row = spelling_find_person(rq, values[0].text, values[1].text, NULL);
     if (!row) {
         reply_problem(rq, 404, NULL, "This character is not on the board.");
         return;

@@ -11,6 +11,7 @@
 #include "api/item.h"
 #include "api/negotiate.h"
 #include "api/route.h"
+#include "api/spelling.h"
 #include "common/clock.h"
 #include "common/mem.h"
 
@@ -237,7 +238,7 @@ static void on_server_checked(void *arg, const PGresult *r, const struct err *e)
         reply_unavailable(u->rq, "The ranking is not loaded yet.");
     } else {
         /* The image may have changed meanwhile and know the server now. */
-        int server = image_find_server(u->rq->loop->image, u->q.server, strlen(u->q.server));
+        int server = spelling_find_server(u->rq, u->rq->loop->image, u->q.server);
 
         go_on(u->rq, &u->q, server < 0 ? IMAGE_NONE : server, u->fn);
     }
@@ -245,15 +246,18 @@ static void on_server_checked(void *arg, const PGresult *r, const struct err *e)
     free(u);
 }
 
+static const char SERVER_SQL[] =
+    "SELECT EXISTS (SELECT FROM characters WHERE server = ANY (ARRAY[$1, $2, $3, $4]))";
+
 static void check_server(const struct request *rq, const struct board_query *q, board_fn fn)
 {
     struct unknown_server *u = mem_alloc(sizeof *u);
-    const char *value = q->server;
+    const char *names[SPELLINGS_MAX];
     struct err e;
 
     *u = (struct unknown_server){request_keep(rq), *q, fn};
-    if (!pgpool_query(rq->loop->pg, "SELECT EXISTS (SELECT 1 FROM characters WHERE server = $1)", 1,
-                      &value, on_server_checked, u, &e)) {
+    spelling_list(rq, q->server, names);
+    if (!pgpool_query(rq->loop->pg, SERVER_SQL, SPELLINGS_MAX, names, on_server_checked, u, &e)) {
         on_server_checked(u, NULL, &e);
     }
 }
@@ -264,7 +268,7 @@ void board_resolve(const struct request *rq, const struct board_query *q, board_
     int server = IMAGE_ANY;
 
     if (*q->server) {
-        server = image_find_server(img, q->server, strlen(q->server));
+        server = spelling_find_server(rq, img, q->server);
         if (server < 0 && !board_is_default_server(q->server)) {
             check_server(rq, q, fn);
             return;
@@ -323,7 +327,7 @@ static void answer_older(const struct request *rq, const struct board_query *q, 
     struct body *body;
 
     if (*q->server) {
-        board.server = image_find_server(older, q->server, strlen(q->server));
+        board.server = spelling_find_server(rq, older, q->server);
         board.server = board.server < 0 ? IMAGE_NONE : board.server;
     }
     if (*q->cls) {

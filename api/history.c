@@ -5,6 +5,7 @@
 
 #include "api/query.h"
 #include "api/route.h"
+#include "api/spelling.h"
 #include "common/mem.h"
 
 /*
@@ -15,7 +16,9 @@ static const char HISTORY_SQL[] =
     "SELECT h.day, h.power, h.power_score, h.rank, h.server_rank, h.class_rank "
     "FROM characters AS c LEFT JOIN character_history AS h "
     "ON h.character_id = c.id AND h.day > (now() AT TIME ZONE 'UTC')::date - $3::int "
-    "WHERE c.server = $1 AND c.name = $2 ORDER BY h.day DESC LIMIT $3::bigint";
+    "WHERE c.id = (SELECT id FROM characters "
+    "WHERE server = ANY (ARRAY[$1, $4, $5, $6]) AND name = $2 ORDER BY server = $1 DESC LIMIT 1) "
+    "ORDER BY h.day DESC LIMIT $3::bigint";
 
 static const char *const KEYS[] = {"day",  "power",       "power_score",
                                    "rank", "server_rank", "class_rank"};
@@ -72,9 +75,12 @@ void handle_history(const struct request *rq, const struct query_value *values)
 {
     struct history *h = mem_alloc(sizeof *h);
     char days[24];
-    const char *texts[] = {values[0].text, values[1].text, days};
+    const char *names[SPELLINGS_MAX];
+    const char *texts[2 + SPELLINGS_MAX] = {values[0].text, values[1].text, days};
     struct err e;
 
+    spelling_list(rq, values[0].text, names);
+    memcpy(texts + 3, names + 1, sizeof names - sizeof names[0]);
     snprintf(days, sizeof days, "%" PRId64, values[2].number);
     *h = (struct history){request_keep(rq), values[0], values[1]};
     if (!pgpool_query(rq->loop->pg, HISTORY_SQL, ARRAY_LEN(texts), texts, on_points, h, &e)) {

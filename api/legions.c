@@ -4,6 +4,7 @@
 #include "api/board.h"
 #include "api/legion_table.h"
 #include "api/route.h"
+#include "api/spelling.h"
 
 static const struct reply NOT_KEPT = {.status = 200, .max_age_s = -1, .age_s = -1};
 
@@ -28,7 +29,7 @@ static void render(struct buf *b, const struct request *rq, const struct board_q
                    const struct legion_table *t)
 {
     struct details *details = loader_details(rq->loop->loader);
-    int server = image_find_server(t->img, q->server, strlen(q->server));
+    int server = spelling_find_server(rq, t->img, q->server);
     uint32_t first = server < 0 ? 0 : t->start[server];
     uint32_t count = server < 0 ? 0 : t->start[server + 1] - first;
 

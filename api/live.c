@@ -4,14 +4,16 @@
 #include <string.h>
 
 #include "api/board.h"
+#include "api/spelling.h"
 #include "common/mem.h"
 #include "common/text.h"
 
 /*
- * $1 server ("": all), $2 rows, $3 first row, $4 class ("": all). The first column is the size of
+ * $1 server ("": all), $2 rows, $3 first row, $4 class ("": all), $5 to $7 other names of the
+ * server or NULL. The first column is the size of
  * the board, so that it comes even where the page is empty.
  */
-#define LIVE_WHERE "($1 = '' OR server = $1) AND ($4 = '' OR class = $4)"
+#define LIVE_WHERE "($1 = '' OR server = ANY (ARRAY[$1, $5, $6, $7])) AND ($4 = '' OR class = $4)"
 static const char LIVE_SQL[] =
     "SELECT t.total, p.name, p.server, p.class, p.level, p.power "
     "FROM (SELECT count(*) AS total FROM characters WHERE " LIVE_WHERE ") AS t "
@@ -90,7 +92,8 @@ static void on_rows(void *arg, const PGresult *r, const struct err *e)
 void live_answer(const struct request *rq, const struct board_query *q)
 {
     char count[24], first[24];
-    const char *values[] = {q->server, count, first, q->cls};
+    const char *names[SPELLINGS_MAX];
+    const char *values[3 + SPELLINGS_MAX] = {q->server, count, first, q->cls};
     struct live *v;
     struct err e;
 
@@ -101,6 +104,8 @@ void live_answer(const struct request *rq, const struct board_query *q)
     }
     v = mem_alloc(sizeof *v);
     *v = (struct live){request_keep(rq), *q};
+    spelling_list(rq, q->server, names);
+    memcpy(values + 4, names + 1, sizeof names - sizeof names[0]);
     snprintf(count, sizeof count, "%" PRId64, q->count);
     snprintf(first, sizeof first, "%" PRId64, q->first);
     if (!pgpool_query(rq->loop->pg, LIVE_SQL, ARRAY_LEN(values), values, on_rows, v, &e)) {

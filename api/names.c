@@ -5,6 +5,7 @@
 #include "api/complete.h"
 #include "api/item.h"
 #include "api/route.h"
+#include "api/spelling.h"
 
 static const struct reply NOT_KEPT = {.status = 200, .max_age_s = -1, .age_s = -1};
 
@@ -44,7 +45,7 @@ static void answer(const struct request *rq, const struct query_value *values,
 
     board_set_server(&q, &values[1]);
     if (*q.server) {
-        server = image_find_server(img, q.server, strlen(q.server));
+        server = spelling_find_server(rq, img, q.server);
     }
     buf_init(&b, BODY_MAX);
     buf_addstr(&b, "{\"items\":[");

@@ -5,6 +5,7 @@
 
 #include "api/html.h"
 #include "api/page.h"
+#include "api/spelling.h"
 #include "common/json.h"
 #include "common/realm.h"
 
@@ -110,7 +111,7 @@ void page_preview_server(struct page_preview *p, const struct request *rq, enum 
                          const char *server)
 {
     const struct image *img = rq->loop->image;
-    int found = img ? image_find_server(img, server, strlen(server)) : -1;
+    int found = img ? spelling_find_server(rq, img, server) : -1;
     char count[NUMBER_SIZE], top[NUMBER_SIZE];
     struct image_list list;
 
@@ -166,8 +167,7 @@ void page_preview_person(struct page_preview *p, const struct request *rq, enum 
                          const char *server, const char *name)
 {
     const struct image *img = rq->loop->image;
-    int found = img ? image_find_server(img, server, strlen(server)) : -1;
-    const struct image_row *row = found < 0 ? NULL : image_find(img, found, name, strlen(name));
+    const struct image_row *row = spelling_find_person(rq, server, name, NULL);
     const struct figure at[] = {{"server", server_name(lang, server)}, {"name", name}};
     const struct figures f = {at, ARRAY_LEN(at)};
 

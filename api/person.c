@@ -3,10 +3,11 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "api/spelling.h"
 #include "common/clock.h"
 #include "common/mem.h"
 
-#define WANTED_MAX (256 * KIB)
+#define WANTED_MAX MIB
 
 /* $1: [{"n":0,"server":"...","name":"..."}, ...] */
 static const char FIND_SQL[] = "SELECT " DETAIL_COLUMNS(
@@ -49,11 +50,21 @@ void person_set(struct person *p, const struct query_value *server, const struct
 
 /* ---- from memory ---- */
 
-static void find_row(const struct image *img, struct person *p)
+static void set_server(struct person *p, const char *server)
 {
-    int server = img ? image_find_server(img, p->server, p->server_len) : -1;
+    if (strcmp(p->server, server) != 0) {
+        p->server_len = strlen(server);
+        memcpy(p->server, server, p->server_len + 1);
+    }
+}
 
-    p->row = server < 0 ? NULL : image_find(img, server, p->name, p->name_len);
+/* Under whatever name of its server it is there. */
+static void find_row(const struct request *rq, struct person *p)
+{
+    const char *stored;
+
+    p->row = spelling_find_person(rq, p->server, p->name, &stored);
+    set_server(p, stored);
 }
 
 /* What memory knows. True: it is sure. */
@@ -63,7 +74,7 @@ static bool find_in_memory(const struct request *rq, struct person *p)
     enum details_found found;
     uint32_t key;
 
-    find_row(rq->loop->image, p);
+    find_row(rq, p);
     if (!p->row) {
         return false;
     }
@@ -83,8 +94,25 @@ static void forget(struct person *p)
     p->found = PERSON_UNKNOWN;
 }
 
+/* Found under several names of the server: the one that was asked for counts, else the first. */
+static void take_row(const struct request *rq, struct person *p, const PGresult *r, int i)
+{
+    const char *server = PQgetvalue(r, i, DETAIL_COL_SERVER);
+
+    if (p->found == PERSON_FOUND && strcmp(server, p->server) != 0) {
+        return;
+    }
+    detail_fini(&p->detail);
+    p->has_detail = detail_read(r, i, &p->detail);
+    p->found = p->has_detail ? PERSON_FOUND : PERSON_UNKNOWN;
+    if (strcmp(server, p->server) != 0) {
+        set_server(p, server);
+        find_row(rq, p);
+    }
+}
+
 /* Who was asked for and is not in the result is absent. */
-static void take_result(struct persons *all, const PGresult *r)
+static void take_result(const struct request *rq, struct persons *all, const PGresult *r)
 {
     for (size_t i = 0; i < all->count; i++) {
         if (all->at[i].asked) {
@@ -93,12 +121,9 @@ static void take_result(struct persons *all, const PGresult *r)
     }
     for (int i = 0; i < PQntuples(r); i++) {
         size_t n = (size_t)strtoul(PQgetvalue(r, i, COL_NUMBER), NULL, 10);
-        struct person *p = &all->at[n];
 
         MUST(n < all->count);
-        detail_fini(&p->detail);
-        p->has_detail = detail_read(r, i, &p->detail);
-        p->found = p->has_detail ? PERSON_FOUND : PERSON_UNKNOWN;
+        take_row(rq, &all->at[n], r, i);
     }
 }
 
@@ -109,12 +134,12 @@ static void look_again(struct search *s, bool answered)
         struct person *p = &s->p->at[i];
 
         if (!p->asked) {
-            find_row(s->rq->loop->image, p);
+            find_row(s->rq, p);
             continue;
         }
         forget(p);
         if (answered) {
-            find_row(s->rq->loop->image, p);
+            find_row(s->rq, p);
         } else {
             find_in_memory(s->rq, p); /* in doubt, too: nobody knows better */
         }
@@ -128,7 +153,7 @@ static void on_result(void *arg, const PGresult *r, const struct err *e)
     (void)e;
     look_again(s, r != NULL);
     if (r) {
-        take_result(s->p, r);
+        take_result(s->rq, s->p, r);
     }
     s->done(s->rq, s->p);
     persons_free(s->p);
@@ -136,13 +161,18 @@ static void on_result(void *arg, const PGresult *r, const struct err *e)
     free(s);
 }
 
-static void add_wanted(struct buf *b, const struct person *p, size_t n)
+static void add_wanted(struct buf *b, const struct request *rq, const struct person *p, size_t n)
 {
-    buf_addf(b, "%s{\"n\":%zu,\"server\":", b->len > 1 ? "," : "", n);
-    buf_add_json(b, p->server, p->server_len);
-    buf_addstr(b, ",\"name\":");
-    buf_add_json(b, p->name, p->name_len);
-    buf_addch(b, '}');
+    const char *names[SPELLINGS_MAX];
+    int count = spelling_list(rq, p->server, names);
+
+    for (int i = 0; i < count; i++) {
+        buf_addf(b, "%s{\"n\":%zu,\"server\":", b->len > 1 ? "," : "", n);
+        buf_add_json(b, names[i], strlen(names[i]));
+        buf_addstr(b, ",\"name\":");
+        buf_add_json(b, p->name, p->name_len);
+        buf_addch(b, '}');
+    }
 }
 
 /* wanted: a finished FIND_SQL parameter. */
@@ -167,7 +197,7 @@ void persons_find(const struct request *rq, struct persons *p, persons_fn done)
     buf_addch(&wanted, '[');
     for (size_t i = 0; i < p->count; i++) {
         if (!find_in_memory(rq, &p->at[i])) {
-            add_wanted(&wanted, &p->at[i], i);
+            add_wanted(&wanted, rq, &p->at[i], i);
             p->at[i].asked = true;
             sure = false;
         }
@@ -190,7 +220,7 @@ bool person_from_memory(const struct request *rq, struct person *p)
 
 void person_from_row(const struct request *rq, struct person *p, const struct detail *d)
 {
-    find_row(rq->loop->image, p);
+    find_row(rq, p);
     p->detail = *d;
     p->has_detail = true;
     p->found = PERSON_FOUND;

@@ -11,7 +11,6 @@
 #include "api/post.h"
 #include "api/route.h"
 #include "common/clock.h"
-#include "common/realm.h"
 
 static const char *const BODY_MEMBERS[] = {"server", "name"};
 
@@ -61,17 +60,11 @@ static bool is_fresh(const struct request *rq, const struct person *p)
 /* PostgreSQL is away: nobody is asked for what cannot be stored, but memory may know. */
 static void answer_from_memory(const struct request *rq, const struct search_job *j)
 {
-    const char *names[REALM_SPELLINGS_MAX];
-    int n = realm_spellings(rq->loop->settings->source.region, j->server, names);
     struct persons *all = persons_new(1);
     struct person *p = &all->at[0];
-    bool found = false;
 
-    for (int i = 0; i < n && !found; i++) {
-        set_names(p, names[i], j->name);
-        found = person_from_memory(rq, p);
-    }
-    if (found) {
+    set_names(p, j->server, j->name);
+    if (person_from_memory(rq, p)) {
         p->fetch_status = is_fresh(rq, p) ? "cached" : "failed";
         answer_person(rq, p);
     } else {
