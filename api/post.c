@@ -115,10 +115,10 @@ bool post_check_members(const struct request *rq, const cJSON *obj, const char *
     return true;
 }
 
-bool post_text(const struct request *rq, const cJSON *obj, const char *key, struct query_value *out)
+/* False: answered, the len bytes are no text of a parameter. */
+static bool take_text(const struct request *rq, const char *key, const char *text, size_t len,
+                      struct query_value *out)
 {
-    const char *text = json_get_str(obj, key);
-    size_t len = text ? strlen(text) : 0;
     char detail[DETAIL_SIZE];
 
     if (len == 0 || len > QUERY_TEXT_BYTES || text_has_control(text, len) ||
@@ -131,6 +131,44 @@ bool post_text(const struct request *rq, const cJSON *obj, const char *key, stru
     }
     out->given = true;
     out->len = len;
-    memcpy(out->text, text, len + 1);
+    memcpy(out->text, text, len);
+    out->text[len] = '\0';
     return true;
+}
+
+bool post_text(const struct request *rq, const cJSON *obj, const char *key, struct query_value *out)
+{
+    const char *text = json_get_str(obj, key);
+
+    return take_text(rq, key, text, text ? strlen(text) : 0, out);
+}
+
+/* Bytes of the blank at the beginning of s, or (end) before its end; 0: there is none. */
+static size_t blank_at(const char *s, size_t len, bool end)
+{
+    static const char *const BLANKS[] = {" ", "\u00a0", "\u3000"};
+
+    for (size_t i = 0; i < ARRAY_LEN(BLANKS); i++) {
+        size_t n = strlen(BLANKS[i]);
+
+        if (len >= n && memcmp(end ? s + len - n : s, BLANKS[i], n) == 0) {
+            return n;
+        }
+    }
+    return 0;
+}
+
+bool post_name(const struct request *rq, const cJSON *obj, const char *key, struct query_value *out)
+{
+    const char *text = json_get_str(obj, key);
+    size_t len = text ? strlen(text) : 0, blank;
+
+    while ((blank = blank_at(text, len, false)) > 0) {
+        text += blank;
+        len -= blank;
+    }
+    while ((blank = blank_at(text, len, true)) > 0) {
+        len -= blank;
+    }
+    return take_text(rq, key, text, len, out);
 }

@@ -25,5 +25,8 @@ bool post_check_members(const struct request *rq, const cJSON *obj, const char *
 /* A member that is text as a parameter is: 1 to QUERY_TEXT_CHARS characters, no control ones. */
 bool post_text(const struct request *rq, const cJSON *obj, const char *key,
                struct query_value *out) MUST_CHECK;
+/* The same without the blanks around it: a slip of the hand, as no name has any. */
+bool post_name(const struct request *rq, const cJSON *obj, const char *key,
+               struct query_value *out) MUST_CHECK;
 
 #endif

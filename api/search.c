@@ -168,43 +168,17 @@ void search_drop(struct mail *m)
 
 /* ---- the question ---- */
 
-/* Blanks around a name are a slip of the hand: none has any. */
-static void copy_trimmed(char out[QUERY_TEXT_BYTES + 1], const struct query_value *v)
-{
-    static const char *const BLANKS[] = {" ", "\u00a0", "\u3000"};
-    size_t begin = 0, end = v->len;
-
-    for (size_t i = 0; i < ARRAY_LEN(BLANKS); i++) {
-        size_t len = strlen(BLANKS[i]);
-
-        if (end - begin >= len && memcmp(v->text + begin, BLANKS[i], len) == 0) {
-            begin += len;
-            i = (size_t)-1; /* once more from the first */
-        } else if (end - begin >= len && memcmp(v->text + end - len, BLANKS[i], len) == 0) {
-            end -= len;
-            i = (size_t)-1;
-        }
-    }
-    memcpy(out, v->text + begin, end - begin);
-    out[end - begin] = '\0';
-}
-
 /* False: answered. */
 static bool take_text(const struct request *rq, const cJSON *doc, const char *key,
                       char out[QUERY_TEXT_BYTES + 1])
 {
     struct query_value v;
-    char detail[64];
+    bool good = post_name(rq, doc, key, &v);
 
-    if (!post_text(rq, doc, key, &v)) {
-        return false;
+    if (good) {
+        memcpy(out, v.text, v.len + 1);
     }
-    copy_trimmed(out, &v);
-    if (!*out) {
-        snprintf(detail, sizeof detail, "%s must not be blank.", key);
-        reply_problem(rq, 400, key, detail);
-    }
-    return *out;
+    return good;
 }
 
 void handle_search(const struct request *rq, UNUSED const struct query_value *values)

@@ -123,6 +123,7 @@ void searcher_ask(struct searcher *s, struct search_job *j)
 
 static void on_redis_up(UNUSED void *ctx)
 {
+    log_info("search.redis", "state=up");
 }
 
 static void *run(void *arg)
