@@ -96,6 +96,15 @@ bool token_hash_parse(const char *hex, unsigned char hash[TOKEN_HASH_SIZE])
     return true;
 }
 
+void token_scrub_known(char *text, const char *token)
+{
+    size_t len = strlen(token);
+
+    for (char *p = text; len > 0 && (p = strstr(p, token)) != NULL; p += len) {
+        memset(p, '*', len);
+    }
+}
+
 void token_scrub(char *text)
 {
     for (char *p = text; (p = strstr(p, TOKEN_PREFIX)) != NULL;) {

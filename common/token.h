@@ -37,5 +37,7 @@ bool token_hash_parse(const char *hex, unsigned char hash[TOKEN_HASH_SIZE]) MUST
  * belong, and from there they would go into logs.
  */
 void token_scrub(char *text);
+/* The same for one that is known and may look otherwise; "" is none. */
+void token_scrub_known(char *text, const char *token);
 
 #endif

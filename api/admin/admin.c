@@ -93,38 +93,41 @@ static void set_tick(struct admin *a, int ms)
     event_add(a->tick, &tv);
 }
 
-static void pause_accepting(struct admin *a, bool paused)
+static void pause_accepting(struct door *d, bool paused)
 {
-    struct door *doors[] = {&a->tcp, &a->local};
+    struct evconnlistener *listener = d->bound ? evhttp_bound_socket_get_listener(d->bound) : NULL;
 
-    for (size_t i = 0; i < ARRAY_LEN(doors); i++) {
-        struct evconnlistener *listener =
-            doors[i]->bound ? evhttp_bound_socket_get_listener(doors[i]->bound) : NULL;
-
-        if (listener && paused) {
-            evconnlistener_disable(listener);
-        } else if (listener) {
-            evconnlistener_enable(listener);
-        }
+    if (listener && paused) {
+        evconnlistener_disable(listener);
+    } else if (listener) {
+        evconnlistener_enable(listener);
     }
-    if (paused && !a->paused) {
-        set_tick(a, QUICK_TICK_MS);
+    if (paused && !d->paused) {
+        set_tick(d->admin, QUICK_TICK_MS);
     }
-    a->paused = paused;
+    d->paused = paused;
 }
 
 static struct bufferevent *on_connection(struct event_base *base, void *arg)
 {
-    struct admin *a = arg;
-    struct bufferevent *bev = conns_make(base, a->conns);
+    struct door *d = arg;
+    struct bufferevent *bev = conns_make(base, d->conns);
 
-    if (conns_full(a->conns)) {
-        pause_accepting(a, true);
+    if (conns_full(d->conns)) {
+        pause_accepting(d, true);
     }
     if (bev) {
         bufferevent_setwatermark(bev, EV_READ, 0, LOOP_INPUT_MAX);
     }
     return bev;
+}
+
+static void sweep(struct door *d)
+{
+    conns_sweep(d->conns);
+    if (!d->admin->draining) {
+        pause_accepting(d, conns_full(d->conns));
+    }
 }
 
 /* ---- the thread ---- */
@@ -145,20 +148,21 @@ static void on_tick(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
 {
     struct admin *a = arg;
 
-    conns_sweep(a->conns);
+    sweep(&a->tcp);
+    sweep(&a->local);
     if (a->draining) {
+        bool busy = conns_busy(a->tcp.conns) || conns_busy(a->local.conns);
         bool late = clock_mono_ms() >= a->drain_until_ms;
 
         /* What a job still works on is answered whatever it takes: evhttp waits for it. */
-        if (a->at_work == 0 && (late || !conns_busy(a->conns))) {
+        if (a->at_work == 0 && (late || !busy)) {
             event_base_loopbreak(a->base);
             return;
         }
     } else {
         doors_update(a);
-        pause_accepting(a, conns_full(a->conns));
     }
-    set_tick(a, a->draining || a->paused ? QUICK_TICK_MS : TICK_MS);
+    set_tick(a, a->draining || a->tcp.paused || a->local.paused ? QUICK_TICK_MS : TICK_MS);
 }
 
 static void *run(void *arg)
@@ -190,16 +194,30 @@ static void set_up_events(struct admin *a)
     set_tick(a, 0);
 }
 
-static void set_up_http(struct admin *a)
+static void set_up_door(struct admin *a, struct door *d, const char *name)
 {
-    a->http = evhttp_new(a->base);
-    MUST(a->http);
-    evhttp_set_max_headers_size(a->http, LOOP_INPUT_MAX - 1); /* as for players: loop.c */
-    evhttp_set_max_body_size(a->http, LOOP_BODY_MAX);
-    evhttp_set_timeout(a->http, (int)a->settings->idle_timeout_s);
-    evhttp_set_allowed_methods(a->http, METHODS_ALL);
-    evhttp_set_bevcb(a->http, on_connection, a);
-    evhttp_set_gencb(a->http, serve_request, a);
+    const struct api_settings *s = a->settings;
+
+    d->admin = a;
+    d->name = name;
+    d->conns = conns_new(a->base, ADMIN_CONNECTIONS_MAX, s->idle_timeout_s * 1000);
+    if (s->request_timeout_s < s->idle_timeout_s) {
+        conns_limit_requests(d->conns, s->request_timeout_s * 1000);
+    }
+    d->http = evhttp_new(a->base);
+    MUST(d->http);
+    evhttp_set_max_headers_size(d->http, LOOP_INPUT_MAX - 1); /* as for players: loop.c */
+    evhttp_set_max_body_size(d->http, LOOP_BODY_MAX);
+    evhttp_set_timeout(d->http, (int)s->idle_timeout_s);
+    evhttp_set_allowed_methods(d->http, METHODS_ALL);
+    evhttp_set_bevcb(d->http, on_connection, d);
+    evhttp_set_gencb(d->http, serve_request, d);
+}
+
+static void tear_down_door(struct door *d)
+{
+    evhttp_free(d->http);
+    conns_free(d->conns);
 }
 
 struct admin *admin_start(const struct api_settings *s, struct err *e)
@@ -208,8 +226,6 @@ struct admin *admin_start(const struct api_settings *s, struct err *e)
 
     a->settings = a->env.settings = s;
     a->socket_lock = -1;
-    a->tcp.name = "tcp";
-    a->local.name = "unix";
     if (!doors_read_settings(s, &a->addr, a->socket_path, e) ||
         !rds_parse_url(s->redis_url, &a->env.redis, e)) {
         free(a);
@@ -218,11 +234,11 @@ struct admin *admin_start(const struct api_settings *s, struct err *e)
     pthread_mutex_init(&a->lock, NULL);
     a->base = event_base_new();
     MUST(a->base);
-    a->conns = conns_new(a->base, ADMIN_CONNECTIONS_MAX, s->idle_timeout_s * 1000);
     a->keeper = keeper_start(s);
     a->jobs = jobs_start(&a->env, on_job_done);
     set_up_events(a);
-    set_up_http(a);
+    set_up_door(a, &a->tcp, "tcp");
+    set_up_door(a, &a->local, "unix");
     MUST(pthread_create(&a->thread, NULL, run, a) == 0);
     return a;
 }
@@ -244,8 +260,8 @@ void admin_join(struct admin *a)
     pthread_join(a->thread, NULL);
     jobs_stop(a->jobs);
     keeper_stop(a->keeper);
-    evhttp_free(a->http);
-    conns_free(a->conns);
+    tear_down_door(&a->tcp);
+    tear_down_door(&a->local);
     event_free(a->on_stop);
     event_free(a->on_done);
     event_free(a->tick);

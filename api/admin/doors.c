@@ -75,7 +75,7 @@ static bool serve_on(struct admin *a, struct door *d, int fd)
         close(fd);
         return false;
     }
-    d->bound = evhttp_bind_listener(a->http, listener);
+    d->bound = evhttp_bind_listener(d->http, listener);
     MUST(d->bound);
     return true;
 }
@@ -142,10 +142,10 @@ static bool open_local(struct admin *a)
     return serve_on(a, &a->local, fd);
 }
 
-static void close_door(struct admin *a, struct door *d)
+static void close_door(struct door *d)
 {
     if (d->bound) {
-        evhttp_del_accept_socket(a->http, d->bound);
+        evhttp_del_accept_socket(d->http, d->bound);
         d->bound = NULL;
         log_info("admin.closed", "door=%s", d->name);
     }
@@ -156,7 +156,7 @@ static void update_door(struct admin *a, struct door *d, bool wanted, bool (*ope
     const char *where = d == &a->tcp ? a->settings->admin_listen : a->socket_path;
 
     if (!wanted) {
-        close_door(a, d);
+        close_door(d);
         return;
     }
     if (d->bound) {
@@ -180,8 +180,8 @@ void doors_update(struct admin *a)
 
 void doors_close(struct admin *a)
 {
-    close_door(a, &a->tcp);
-    close_door(a, &a->local);
+    close_door(&a->tcp);
+    close_door(&a->local);
     if (a->socket_lock >= 0) {
         unlink(a->socket_path);
         close(a->socket_lock);

