@@ -358,9 +358,10 @@ class SourceSite:
             self.most_at_once = max(self.most_at_once, self._busy)
 
     def end(self, request):
+        """Twice does no harm."""
         with self._lock:
-            request.ended = time.monotonic()
-            self._busy -= 1
+            self._busy -= request.ended == 0
+            request.ended = request.ended or time.monotonic()
 
     # ---- answers
 
@@ -477,11 +478,12 @@ class _Handler(BaseHTTPRequestHandler):
                 time.sleep(site.delay)
             reply = site.reply(request)
             request.status = reply.status
-            self._send(reply)
+            self._send(reply, request)
         finally:
             site.end(request)
 
-    def _send(self, reply):
+    def _send(self, reply, request):
+        """The request has ended before whoever asked can know that."""
         if reply.drop:
             self.close_connection = True
             return
@@ -492,11 +494,15 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header(name, value)
         length = len(reply.body) if reply.length is None else reply.length
         self.send_header("Content-Length", str(length))
+        if not reply.body:
+            self.server.site.end(request)
         self.end_headers()
         step = max(1, -(-len(reply.body) // reply.pieces))
         for at in range(0, len(reply.body), step):
             if reply.pause:
                 time.sleep(reply.pause)
+            if at + step >= len(reply.body):
+                self.server.site.end(request)
             self.wfile.write(reply.body[at : at + step])
             self.wfile.flush()
         if length != len(reply.body):
