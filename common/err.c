@@ -41,6 +41,7 @@ bool err_set(struct err *e, enum err_class cls, const char *type, const char *fm
     e->cls = cls;
     text_copy(e->type, sizeof e->type, type);
     memcpy(e->text, text, sizeof text);
+    e->wait_s = 0;
     return false;
 }
 

@@ -20,9 +20,13 @@ struct err {
     enum err_class cls;
     char type[48];  /* short name for programs: "OperationalError", "ValueError", ... */
     char text[400]; /* one line of UTF-8 for people; never holds a secret */
+    int64_t wait_s; /* RETRYABLE: it makes no sense earlier; 0: it does not say */
 };
 
-/* Fills in *e (e may be NULL) and returns false, so that "return err_set(...)" reads well. */
+/*
+ * Fills in *e (e may be NULL), with no wait, and returns false, so that "return err_set(...)" reads
+ * well.
+ */
 bool err_set(struct err *e, enum err_class cls, const char *type, const char *fmt, ...)
     PRINTF_LIKE(4, 5);
 

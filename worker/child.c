@@ -98,6 +98,9 @@ static char *failure(const struct err *e)
     cJSON_AddStringToObject(o, "class", err_class_name(e->cls));
     cJSON_AddStringToObject(o, "type", e->type);
     cJSON_AddStringToObject(o, "text", e->text);
+    if (e->wait_s > 0) {
+        cJSON_AddNumberToObject(o, "wait_s", (double)e->wait_s);
+    }
     text = json_print(o);
     cJSON_Delete(o);
     return text;

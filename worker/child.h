@@ -9,7 +9,8 @@
 /*
  * The inside of a child process. Frames on a socket pair, both ways: a head and JSON.
  *   down  {"id","task","worker","args","kwargs","retries","slot"}
- *   up    {"ok":true,"result":...} or {"ok":false,"class":"retryable","type":"...","text":"..."}
+ *   up    {"ok":true,"result":...} or {"ok":false,"class":"retryable","type":"...","text":"..."},
+ *         with "wait_s" where a retry makes no sense earlier
  * The child says CHILD_READY (without a text) when it has started, and again when what a task left
  * for after its answer is done.
  */

@@ -193,13 +193,15 @@ static char *next_attempt(struct job *j, int64_t delay_s, size_t *len)
     return msg_print(&j->msg, len);
 }
 
-static void end_retry(struct job *j, const struct settings *s, const struct result_exception *x)
+static void end_retry(struct job *j, const struct settings *s, const struct result_exception *x,
+                      int64_t wait_s)
 {
     struct retry_times t = {.base_s = task_retry_base_s(j->task, s),
                             .retries = j->msg.retries,
                             .max_retries = j->task->max_retries,
-                            .now_us = clock_wall_us()};
-    int64_t delay_s = retry_delay_s(t.base_s, t.retries);
+                            .now_us = clock_wall_us(),
+                            .wait_s = wait_s};
+    int64_t delay_s = retry_next_s(&t);
     char plan[RETRY_PLAN_SIZE], json[RETRY_PLAN_SIZE];
     struct broker_hold h = hold_of(j);
     struct result_who who = {.id = j->msg.id, .group = j->msg.group, .parent = j->msg.parent};
@@ -316,6 +318,7 @@ void job_end_answer(struct job *j, const struct settings *s, const struct pool_o
     struct err e = {.type = "RuntimeError", .text = "the task's process gave no sensible answer"};
     struct result_exception x = {.type = e.type, .text = e.text};
     enum err_class cls;
+    int64_t wait_s = 0;
     cJSON *o;
 
     if (outcome->ok) {
@@ -330,7 +333,8 @@ void job_end_answer(struct job *j, const struct settings *s, const struct pool_o
         x.text = "";
     }
     if (retry_wanted(cls, j->msg.retries, j->task->max_retries)) {
-        end_retry(j, s, &x);
+        json_get_i64(o, "wait_s", 0, INT32_MAX, &wait_s);
+        end_retry(j, s, &x, wait_s);
     } else {
         job_end_failure(j, s, &x);
     }

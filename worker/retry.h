@@ -17,7 +17,11 @@ struct retry_times {
     int retries;     /* made before */
     int max_retries; /* that there will be */
     int64_t now_us;
+    int64_t wait_s; /* the next attempt makes no sense earlier; 0: nobody said so */
 };
+
+/* Seconds until the next attempt, at most a day. */
+int64_t retry_next_s(const struct retry_times *t);
 
 #define RETRY_PLAN_SIZE 512
 /*
