@@ -58,6 +58,8 @@
 #define SCHEDULE_BATCH "batch"
 /* Reads a character's equipment at the source; kwargs server, name. */
 #define TASK_FETCH_SHEET "source.fetch_sheet"
+/* Has the stalest of the top of each board read again. */
+#define TASK_REFRESH_STALEST "source.refresh_stalest"
 /* What removes old runs, history and dead letters. */
 #define TASK_PRUNE     "maintenance.prune"
 #define SCHEDULE_PRUNE "prune"

@@ -175,7 +175,8 @@ static bool settings_make_sense(struct settings *s, struct err *e)
     if (s->worker_name[0] == '\0') {
         s->worker_name = default_name();
     }
-    return probe_check_listen(s->probe.listen, e) && rds_parse_url(s->redis_url, &redis, e);
+    return probe_check_listen(s->probe.listen, e) && rds_parse_url(s->redis_url, &redis, e) &&
+           source_settings_check(&s->source, e);
 }
 
 /* File, then command line: what comes later wins. */

@@ -52,6 +52,13 @@ const struct conf_item SETTINGS_ITEMS[] = {
     CONF_INT("BATCH_INTERVAL", struct settings, batch_interval_s, "600", 1, 86400,
              "seconds between batches; only for FRESH_LIMIT"),
     PRUNE(AUDIT, "365", "100000", "entries of the log of changes"),
+    SOURCE_CONF_ITEMS(struct settings, source),
+    CONF_INT("SOURCE_REFRESH_TOP", struct settings, refresh.top, "100", 0, SHEET_REFRESH_MAX,
+             "source.refresh_stalest: places of each server's board that are kept fresh"),
+    CONF_INT("SOURCE_REFRESH_COUNT", struct settings, refresh.count, "8", 0, SHEET_REFRESH_MAX,
+             "and how many characters one run of it has read again at most"),
+    CONF_INT("SOURCE_REFRESH_AGE", struct settings, refresh.age_s, "86400", 0, SHEET_REFRESH_MAX,
+             "and none that was asked for within so many seconds"),
     CONF_BOOL("TEST_TASKS", struct settings, test_tasks, "0",
               "also run the tasks test.*, which are there for tests"),
 };

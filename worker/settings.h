@@ -3,6 +3,7 @@
 
 #include "common/conf.h"
 #include "common/probe.h"
+#include "common/source.h"
 
 /* What the task maintenance.prune looks after (prune.h). */
 enum prune_kind {
@@ -18,6 +19,14 @@ enum prune_kind {
 struct prune_keep {
     int64_t days;
     int64_t count;
+};
+
+/* Whom the task source.refresh_stalest picks (sheet.h). */
+#define SHEET_REFRESH_MAX 1000000
+struct sheet_refresh {
+    int64_t top;   /* places of each server's board */
+    int64_t count; /* of them, at most */
+    int64_t age_s; /* who was asked for within so long is left alone */
 };
 
 /* Settings of aion2-worker; the table with defaults and ranges is in settings.c. */
@@ -42,6 +51,8 @@ struct settings {
     struct prune_keep prune[PRUNE_KIND_COUNT];
     int64_t batch_interval_s; /* only for how old a ranking may be */
     struct probe_settings probe;
+    struct source_settings source;
+    struct sheet_refresh refresh;
     bool test_tasks;
 };
 

@@ -4,9 +4,11 @@
 #include <string.h>
 
 #include "common/keys.h"
+#include "common/sheet_task.h"
 #include "worker/batch.h"
 #include "worker/prune.h"
 #include "worker/settings.h"
+#include "worker/sheet.h"
 #include "worker/test_tasks.h"
 
 static const struct task TASKS[] = {
@@ -14,6 +16,12 @@ static const struct task TASKS[] = {
      .hard_limit_s = 3600},
     {"maintenance.prune", prune_task, .max_retries = 3, .soft_limit_s = 600, .hard_limit_s = 900,
      .singleton = true, .priority = 6},
+    /* One at a time: the source is asked at one pace, and the other children are for other tasks.
+     */
+    {TASK_FETCH_SHEET, sheet_task, .max_retries = 3, .soft_limit_s = 620, .hard_limit_s = 680,
+     .singleton = true, .priority = SHEET_TASK_PRIORITY_PERSON},
+    {TASK_REFRESH_STALEST, sheet_refresh_task, .max_retries = 3, .soft_limit_s = 60,
+     .hard_limit_s = 90, .singleton = true, .priority = SHEET_TASK_PRIORITY_REFRESH},
 };
 
 static const struct task TEST_TASKS[] = {
