@@ -110,7 +110,7 @@ $(OUT)/bin/source_probe: $(OUT)/test/integration/source_probe.o $(OUT)/libcommon
 PYTEST ?= /usr/bin/python3 -m pytest
 integration soak: export AION2_BIN = $(CURDIR)/$(OUT)/bin
 integration: all tools
-	$(PYTEST) -q test/integration $(PYTEST_ARGS)
+	$(PYTEST) -q test/integration test/browser $(PYTEST_ARGS)
 
 check: unit integration
 bench:

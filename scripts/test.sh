@@ -86,8 +86,8 @@ integration_run() {
     local report=$RUN_DIR/pytest.xml code=0 good bad
     rm -f "$report"
     (cd "$ROOT/test" && AION2_BIN=$ROOT/build/debug/bin PYTHONDONTWRITEBYTECODE=1 \
-        "$PYTHON" -m pytest -q -n $((2 * JOBS)) -p no:cacheprovider --junitxml="$report" \
-        integration) 9>&- </dev/null || code=$?
+        "$PYTHON" -m pytest -q -n $((2 * JOBS)) --dist loadgroup -p no:cacheprovider --junitxml="$report" \
+        integration browser) 9>&- </dev/null || code=$?
     read -r good bad < <(junit_count "$report") || good=0 bad=1
     # An error outside of the tests (a broken conftest, an interrupt) must not pass either.
     if [ $code != 0 ] && [ "$bad" = 0 ]; then

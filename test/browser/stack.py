@@ -4,9 +4,9 @@ board of made-up characters, a past, and aion2-api in front of it.
     python3 test/browser/stack.py [COUNT]    starts one, prints its address, waits for Ctrl-C
 """
 
+import re
 import shutil
 import signal
-import subprocess
 import sys
 import urllib.parse
 import urllib.request
@@ -31,10 +31,11 @@ HOSTILE = (
     "가" * 64,
 )
 
-# The strongest of the first server, so that hostile names are seen on the first page.
+# Stronger than anybody on their server, so that hostile names are seen on the first page.
 _HOSTILE_SQL = """
 INSERT INTO characters (server, name, class, level, power, stats_payload, last_fetched_at)
-SELECT server, %s, class, level, power, stats_payload, now()
+SELECT server, %s, class, level, power,
+       stats_payload || jsonb_build_object('attack', (stats_payload->>'attack')::bigint * 2), now()
 FROM characters WHERE server = %s AND stats_payload IS NOT NULL ORDER BY power DESC NULLS LAST LIMIT 1
 """
 
@@ -45,6 +46,12 @@ SELECT (now() AT TIME ZONE 'Asia/Seoul')::date - d, character_id, power * (1000 
        power_score - d * 2 + (hashint8(character_id + d) % 9), rank + d * 40, server_rank + d, class_rank + d * 3
 FROM ranking_current, generate_series(1, {days}) AS d WHERE character_id % 10 = 0 OR rank <= 200
 """
+
+
+def canonical_names():
+    """Servers by their Korean name, in the form that the service stores."""
+    table = (harness.REPO / "common" / "realm_table.c").read_text(encoding="utf-8")
+    return {local: name for name, local in re.findall(r'\{"kr", \d+, "([^"]+)", "([^"]+)"\}', table)}
 
 
 class Stack:
@@ -75,10 +82,9 @@ class Stack:
     def _fill(self, count, servers, history):
         harness.run_program("aion2ctl", "migrate", env=self.env, check=True)
         self._import(count, servers)
-        first = self.pg.value("SELECT server FROM characters GROUP BY 1 ORDER BY count(*) DESC, 1 LIMIT 1")
-        self.server = first
+        self.server = "Siel"
         for name in HOSTILE:
-            self.pg.query(_HOSTILE_SQL, (name, first))
+            self.pg.query(_HOSTILE_SQL, (name, self.server))
         self.batch()
         # Some became stronger since: ranks change.
         self.pg.query("UPDATE characters SET stats_payload = stats_payload || jsonb_build_object("
@@ -88,13 +94,14 @@ class Stack:
         self.batch()
 
     def _import(self, count, servers):
-        generate = subprocess.Popen(
-            [harness.bin_dir() / "aion2ctl", "generate", "--count", str(count), "--servers", str(servers)],
-            stdout=subprocess.PIPE, env=harness.clean_env())
-        subprocess.run([harness.bin_dir() / "aion2ctl", "import", "-", "--quiet"], stdin=generate.stdout,
-                       env=harness.clean_env(self.env), check=True, stdout=subprocess.DEVNULL)
-        generate.stdout.close()
-        assert generate.wait() == 0
+        made = harness.run_program("aion2ctl", "generate", "--count", count, "--servers", servers, check=True)
+        head, *lines = made.stdout.splitlines(keepends=True)
+        names = canonical_names()
+        for i, line in enumerate(lines):
+            server, rest = line.split(",", 1)
+            lines[i] = f"{names.get(server, server)},{rest}"
+        harness.run_program("aion2ctl", "import", "-", "--quiet", env=self.env, stdin=head + "".join(lines),
+                            timeout=180, check=True)
         self.pg.query("UPDATE characters SET last_fetched_at = now() - (id % 600) * interval '1 second',"
                       " item_level = 2900 + id % 900, legion = (ARRAY['달의노래','새벽기사단','은빛날개','Moonlight'])[1 + id % 4]"
                       " WHERE id <= 2000")
@@ -120,6 +127,10 @@ class Stack:
     def stop_api(self):
         self.api.stop()
 
+    def second_api(self):
+        """Another one, of a database without any ranking; close() it."""
+        return _Unranked(self)
+
     def _answers(self):
         with urllib.request.urlopen(f"{self.url}/api/ranking/top?limit=1", timeout=5) as r:
             return r.status == 200 and b'"is_snapshot":true' in r.read()
@@ -133,6 +144,24 @@ class Stack:
         self.redis.destroy()
         self.cluster.destroy()
         shutil.rmtree(self.dir, ignore_errors=True)
+
+
+class _Unranked:
+    """Some characters, and no batch yet."""
+
+    def __init__(self, stack):
+        self.pg = stack.cluster.create_database()
+        self.port = harness.free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self.env = {**stack.env, "DATABASE_URL": self.pg.url, "API_LISTEN": f"127.0.0.1:{self.port}", "STATE_DIR": ""}
+        harness.run_program("aion2ctl", "migrate", env=self.env, check=True)
+        harness.run_program("aion2ctl", "import", harness.TEST_DATA / "characters.csv", "--quiet", env=self.env, check=True)
+        self.api = harness.Program("aion2-api", (), self.env, stack.dir / "unranked.log")
+        harness.wait_for(lambda: harness.port_open(self.port), 30, "the second api answering")
+
+    def close(self):
+        self.api.destroy()
+        self.pg.drop()
 
 
 def main():

@@ -37,10 +37,10 @@ async function readProblem(response) {
 }
 
 /**
- * Resolves with {data, headers}; rejects with a Problem, or with an AbortError when the caller's
+ * Resolves with {data, headers} (cache "no-cache": asks even while a kept answer would do); rejects with a Problem, or with an AbortError when the caller's
  * signal ends it.
  */
-export async function ask(url, { method = "GET", body, headers = {}, signal } = {}) {
+export async function ask(url, { method = "GET", body, headers = {}, signal, cache = "default" } = {}) {
     const limit = new AbortController();
     const timer = setTimeout(() => limit.abort(), TIMEOUT_MS);
     const onAbort = () => limit.abort();
@@ -48,6 +48,7 @@ export async function ask(url, { method = "GET", body, headers = {}, signal } = 
     try {
         const response = await fetch(url, {
             method,
+            cache,
             signal: limit.signal,
             headers: body === undefined ? headers : { "Content-Type": "application/json", ...headers },
             body: body === undefined ? undefined : JSON.stringify(body),

@@ -11,7 +11,7 @@ const COOLDOWN_MS = 60000; // the service's default; it tells when it wants more
 const SAID = { success: "refreshed", cached: "refreshed_already", failed: "refresh_failed" };
 const STAR = "M10 1.8l2.5 5.2 5.7.8-4.1 4 1 5.7L10 14.8l-5.1 2.7 1-5.7-4.1-4 5.7-.8z";
 
-/** reload(): reads the character again. {element, set(character)} */
+/** reload(answer): reads the character again, after a search that answered so. {element, set(character)} */
 export function createActions(reload) {
     const refresh = h("button", { type: "button", class: "button button-main", onclick: onRefresh });
     const share = h("button", { type: "button", class: "button", onclick: onShare }, t("share"));
@@ -42,7 +42,7 @@ export function createActions(reload) {
             const { character, waitS } = await search(c);
             notBefore = Date.now() + Math.max(COOLDOWN_MS, waitS * 1000);
             toast(t(SAID[character.fetch_status] ?? "refreshed"));
-            await reload();
+            await reload(character);
         } catch (problem) {
             if (!(problem instanceof Problem)) {
                 throw problem;

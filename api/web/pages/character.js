@@ -7,7 +7,7 @@ import { ago, decimal, number, signed, t, when } from "../common/i18n.js";
 import { createTable } from "../common/table.js";
 import { createActions } from "./actions.js";
 import { createLookUp } from "./lookup.js";
-import { STATS, changeMark, classLabel, keepTrying, loadServers, notice, problemText, recent, serverLabel, tierBadge } from "./parts.js";
+import { STATS, changeMark, characterLink, classLabel, keepTrying, loadServers, notice, problemText, recent, serverLabel, tierBadge } from "./parts.js";
 import { createHistory } from "./past.js";
 import "./site.js";
 
@@ -15,7 +15,7 @@ const params = new URLSearchParams(location.search);
 const who = { server: params.get("server") ?? "", name: params.get("name") ?? "" };
 
 const app = byId("app");
-const notices = h("div", { class: "notices" });
+const notices = h("div", { class: "trouble" });
 
 // ---- the head ----
 
@@ -132,8 +132,13 @@ function statsCards(explanation) {
 
 // ---- the page ----
 
-const history = createHistory(who);
-const actions = createActions(() => load());
+const past = createHistory(who);
+const actions = createActions((answer) => {
+    who.server = answer.server; // the service may know the server by another name
+    who.name = answer.name;
+    history.replaceState(null, "", characterLink(who));
+    return load();
+});
 
 function draw(c, cutoffs, explanation) {
     drawHead(c);
@@ -143,11 +148,11 @@ function draw(c, cutoffs, explanation) {
     fill(app, actions.element, notices,
         h("div", { class: "character-top" }, scoreCard(c, cutoffs), ranksCard(c)),
         statsCards(explanation),
-        history.element,
+        past.element,
         h("p", { class: "muted small data-times" }, [
             c.last_fetched_at ? t("fetched_at", { time: when(c.last_fetched_at) }) : null,
             c.last_scored_at ? t("scored_at", { time: when(c.last_scored_at) }) : null].filter(Boolean).join(" · ")));
-    history.load();
+    past.load();
     markReady();
 }
 
@@ -187,7 +192,7 @@ function skeleton() {
 
 function showProblem(problem, again) {
     if (!app.contains(notices)) {
-        fill(app, notices);
+        app.append(notices);
     }
     fill(notices, notice("error", problemText(problem), h("button", { type: "button", class: "button", onclick: again }, t("retry"))));
     markReady();

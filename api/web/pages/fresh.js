@@ -7,13 +7,15 @@ const LATE_MS = 1500; // a batch takes a moment after its time
 const AGAIN_MS = [3000, 3000, 5000, 5000, 10000, 15000, 30000];
 
 /**
- * reload() is called when a new ranking may be there; setSnapshot(snapshot) after every load.
+ * reload() is called when a new ranking may be there; setSnapshot(snapshot) after every load, with
+ * null where there is none yet.
  * {element, setSnapshot}
  */
 export function createFreshness(reload) {
     const time = h("time");
     const next = h("span", { class: "fresh-next" });
-    const element = h("p", { class: "fresh" }, h("span", { class: "fresh-dot", "aria-hidden": "true" }), time, next);
+    const late = h("span", { class: "fresh-late" });
+    const element = h("p", { class: "fresh" }, h("span", { class: "fresh-dot", "aria-hidden": "true" }), time, next, late);
     let snapshot = null;
     let looks = 0;
     let lookAt = 0;
@@ -35,6 +37,7 @@ export function createFreshness(reload) {
         }
     }
 
+    element.hidden = true; // keeps its place
     setInterval(tick, 1000);
     document.addEventListener("visibilitychange", tick);
     return {
@@ -42,10 +45,13 @@ export function createFreshness(reload) {
         setSnapshot(now) {
             const isNew = snapshot && now && now.id !== snapshot.id;
             snapshot = now;
-            element.hidden = !now;
+            element.hidden = false;
             if (!now) {
+                element.dataset.state = "due";
+                late.textContent = t("not_yet");
                 return;
             }
+            late.textContent = now.stale ? t("data_stale", { ago: ago(now.generated_at) }) : "";
             const left = Date.parse(now.next_expected_at) - Date.now();
             if (left > 0) {
                 looks = 0;
@@ -59,6 +65,5 @@ export function createFreshness(reload) {
                 announce(t("updated_now"));
             }
         },
-        staleText: () => (snapshot?.stale ? t("data_stale", { ago: ago(snapshot.generated_at) }) : null),
     };
 }

@@ -45,7 +45,7 @@ function withoutDoubles(data) {
 
 /** /api/servers, asked once a page; a failure is not kept. */
 export function loadServers() {
-    servers ??= getJson("/api/servers").then(
+    servers ??= getJson("/api/servers", {}).then(
         (answer) => {
             const data = withoutDoubles(answer);
             known = new Set(data.servers);

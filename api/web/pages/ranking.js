@@ -50,8 +50,9 @@ function scoreCell(c) {
 }
 
 const table = createTable({ caption: t("loading"), columns: COLUMNS, className: "board" });
-const panel = h("div", { class: "card board-card", role: "tabpanel", id: "board", tabindex: "-1" }, table.element);
-const notices = h("div", { class: "notices" });
+const instead = h("div", { class: "board-instead", hidden: true }); // of rows
+const panel = h("div", { class: "card board-card", role: "tabpanel", id: "board", tabindex: "-1" }, table.element, instead);
+const trouble = h("div", { class: "trouble" });
 const summary = h("p", { class: "board-total muted small" });
 const classes = h("nav", { class: "chips", "aria-label": t("class") });
 const fresh = createFreshness(() => go(board, { quiet: true }));
@@ -74,20 +75,21 @@ function drawItems(data) {
     pager.set(data.page, data.total_pages);
 }
 
+function drawInstead(...content) {
+    instead.hidden = content.length === 0;
+    table.element.hidden = content.length > 0;
+    fill(instead, content);
+}
+
 function drawNotices(data) {
-    const list = [];
-    if (!data.is_snapshot) {
-        list.push(notice("info", t("not_yet")));
+    fill(trouble);
+    if (data.items.length > 0) {
+        drawInstead();
+    } else if (data.total === 0) {
+        drawInstead(h("p", { role: "status" }, t("board_empty")));
+    } else {
+        drawInstead(h("p", { role: "status" }, t("board_past")), h("a", { class: "button", href: boardLink({ ...board, page: 1 }) }, t("board_first")));
     }
-    if (data.snapshot?.stale) {
-        list.push(notice("warn", fresh.staleText()));
-    }
-    if (data.items.length === 0) {
-        list.push(data.total === 0
-            ? notice("info", t("board_empty"))
-            : notice("info", t("board_past"), h("a", { href: boardLink({ ...board, page: 1 }) }, t("board_first"))));
-    }
-    fill(notices, list);
 }
 
 function drawClasses(distribution) {
@@ -104,13 +106,12 @@ function drawProblem(problem, again) {
     markReady();
     if (problem.status === 404) {
         const text = problem.param === "server" ? t("no_server", { server: board.server }) : t("no_class", { class: board.cls });
-        table.setRows([]);
         pager.set(1, 0);
         summary.textContent = "";
-        fill(notices, notice("error", text, h("a", { href: link("/") }, t("to_all"))));
+        drawInstead(h("p", { role: "alert" }, text), h("a", { class: "button", href: link("/") }, t("to_all")));
         return;
     }
-    fill(notices, notice("error", problemText(problem), h("button", { type: "button", class: "button", onclick: again }, t("retry"))));
+    fill(trouble, notice("error", problemText(problem), h("button", { type: "button", class: "button", onclick: again }, t("retry"))));
 }
 
 // ---- loading ----
@@ -118,11 +119,12 @@ function drawProblem(problem, again) {
 async function load(quiet) {
     const { signal } = controller;
     if (!quiet) {
+        drawInstead();
         table.setSkeleton(PAGE_SIZE);
     }
     const [servers, data] = await Promise.all([
         loadServers(),
-        getJson("/api/ranking", { server: board.server, class: board.cls, page: board.page, page_size: PAGE_SIZE }, { signal }),
+        getJson("/api/ranking", { server: board.server, class: board.cls, page: board.page, page_size: PAGE_SIZE }, { signal, cache: quiet ? "no-cache" : "default" }),
     ]);
     if (signal.aborted) {
         return;
@@ -133,7 +135,7 @@ async function load(quiet) {
     drawNotices(data);
     markReady();
     if (data.is_snapshot) {
-        const distribution = await getJson("/api/ranking/distribution", { server: board.server }, { signal });
+        const distribution = await getJson("/api/ranking/distribution", { server: board.server }, { signal, cache: quiet ? "no-cache" : "default" });
         drawClasses(distribution);
         side.setTiers(distribution.tiers, board.server);
     }
@@ -175,9 +177,8 @@ byId("lede").replaceWith(fresh.element);
 fill(byId("app"),
     h("div", { class: "board-layout" },
         h("section", { class: "board-main", "aria-labelledby": "heading" },
-            tabs.element, classes, notices, panel, h("div", { class: "board-foot" }, summary, pager.element),
+            tabs.element, classes, panel, h("div", { class: "board-foot" }, summary, pager.element),
             h("p", { class: "honest small muted" }, t("who_is_here"), " ", h("a", { href: link("/score") }, t("how_scored")))),
-        side.element));
-fresh.setSnapshot(null);
+        side.element), trouble);
 drawClasses(null);
 go(board);

@@ -22,6 +22,7 @@ export function attachSearch(input, { onChoose, onLookUp = null }) {
     let entries = []; // {element, take}
     let active = -1;
     let asking = null;
+    let enterWaits = false; // pressed before the answer came
 
     for (const [key, value] of Object.entries({ role: "combobox", "aria-autocomplete": "list", "aria-controls": id, "aria-expanded": "false", "aria-haspopup": "listbox" })) {
         input.setAttribute(key, value);
@@ -30,6 +31,8 @@ export function attachSearch(input, { onChoose, onLookUp = null }) {
 
     function close() {
         asking?.abort();
+        enterWaits = false;
+        fill(list);
         box.hidden = list.hidden = hint.hidden = true;
         entries = [];
         setActive(-1);
@@ -74,6 +77,10 @@ export function attachSearch(input, { onChoose, onLookUp = null }) {
         setActive(-1);
         input.setAttribute("aria-expanded", String(entries.length > 0));
         announce(items.length ? t("search_count", { count: items.length }) : hint.textContent);
+        if (enterWaits && items.length) {
+            entries[0].take();
+        }
+        enterWaits = false;
     }
 
     function fail() {
@@ -104,15 +111,25 @@ export function attachSearch(input, { onChoose, onLookUp = null }) {
         }
     }
 
+    // What is shown no longer fits what is typed.
+    function onInput() {
+        entries = [];
+        setActive(-1);
+        lookSoon();
+    }
+
     const lookSoon = debounce(PAUSE_MS, look);
     const KEYS = {
         ArrowDown: () => (entries.length ? setActive((active + 1) % entries.length) : look()),
         ArrowUp: () => entries.length && setActive((Math.max(active, 0) + entries.length - 1) % entries.length),
         Escape: () => (box.hidden ? (input.value = "") : close()),
-        Enter: () => (entries[active] ?? entries[0])?.take(),
+        Enter() {
+            enterWaits = entries.length === 0;
+            (entries[active] ?? entries[0])?.take();
+        },
     };
 
-    input.addEventListener("input", lookSoon);
+    input.addEventListener("input", onInput);
     input.addEventListener("focus", () => input.value.trim() && lookSoon());
     input.addEventListener("blur", close);
     input.addEventListener("keydown", (event) => {

@@ -19,7 +19,7 @@ let stop = () => {};
 let controller = new AbortController();
 
 const detail = h("div", { class: "server-detail", role: "tabpanel", id: "server-detail" });
-const notices = h("div", { class: "notices" });
+const notices = h("div", { class: "trouble" });
 const all = h("div", { class: "card table-scroll server-table" });
 const tabs = createTabs({ panel: detail, hrefOf, onChoose: choose });
 const fresh = createFreshness(() => go({ quiet: true }));
@@ -108,7 +108,7 @@ function draw(d, details) {
 
 // ---- loading ----
 
-async function load() {
+async function load(quiet) {
     const { signal } = controller;
     forgetServers();
     const servers = await loadServers();
@@ -116,11 +116,11 @@ async function load() {
     table.setRows(servers.details);
     fresh.setSnapshot(servers.snapshot);
     if (!servers.snapshot) {
-        fill(notices, notice("info", t("no_ranking")));
-        fill(detail);
+        fill(notices);
+        fill(detail, notice("info", t("no_ranking")));
     } else {
-        const d = await getJson("/api/ranking/distribution", { server }, { signal });
-        fill(notices, fresh.staleText() ? notice("warn", fresh.staleText()) : null);
+        const d = await getJson("/api/ranking/distribution", { server }, { signal, cache: quiet ? "no-cache" : "default" });
+        fill(notices);
         draw(d, servers.details);
     }
     markReady();
@@ -128,10 +128,10 @@ async function load() {
 
 function showProblem(problem, again) {
     const missing = problem.status === 404;
-    fill(notices, notice("error", missing ? t("no_server", { server }) : problemText(problem),
-        missing ? h("a", { href: link("/servers") }, t("all_servers")) : h("button", { type: "button", class: "button", onclick: again }, t("retry"))));
     if (missing) {
-        fill(detail);
+        fill(detail, notice("error", t("no_server", { server }), h("a", { href: link("/servers") }, t("all_servers"))));
+    } else {
+        fill(notices, notice("error", problemText(problem), h("button", { type: "button", class: "button", onclick: again }, t("retry"))));
     }
     markReady();
 }
@@ -143,7 +143,7 @@ function go({ quiet = false } = {}) {
     if (!quiet) {
         tabs.select(server);
     }
-    stop = keepTrying(load, showProblem);
+    stop = keepTrying(() => load(quiet), showProblem);
 }
 
 function choose(next) {
@@ -167,6 +167,5 @@ addEventListener("popstate", () => {
 
 byId("lede").replaceWith(fresh.element);
 fill(byId("app"), tabs.element, notices, detail, h("h2", { class: "section-title" }, t("servers_table")), all);
-fresh.setSnapshot(null);
 table.setSkeleton(8);
 go();
