@@ -155,20 +155,47 @@ static void moves_fini(struct moves *m)
     free(m->fresh);
 }
 
-static bool moves_init(struct moves *m, const struct image *img, const struct image *before)
+/* Of each server of the image its number in the other one, or IMAGE_NONE. */
+static int *match_servers(const struct image *img, const struct image *other)
 {
-    uint32_t count = img->head->entries;
+    int *out = mem_try_array(img->head->servers, sizeof *out);
 
-    m->before_count = before->head->entries;
-    m->fresh_count = 0;
-    m->now = mem_try_array(m->before_count, sizeof *m->now);
-    m->fresh = mem_try_array(count, sizeof *m->fresh);
-    if (!m->now || !m->fresh) {
-        return false;
+    for (uint32_t i = 0; out && i < img->head->servers; i++) {
+        const struct image_name *name = &img->servers[i];
+
+        out[i] = IMAGE_NONE;
+        for (uint32_t k = 0; k < other->head->servers && out[i] < 0; k++) {
+            const struct image_name *its = &other->servers[k];
+
+            if (compare_bytes(img->text + name->text_off, name->text_len,
+                              other->text + its->text_off, its->text_len) == 0) {
+                out[i] = (int)k;
+            }
+        }
     }
-    memset(m->now, 0xff, m->before_count * sizeof *m->now);
-    for (uint32_t i = 0; i < count; i++) {
-        uint32_t was = img->rows[i].before;
+    return out;
+}
+
+/* Of whom a row is in the other image: rank there, 0: nobody of that name. */
+static uint32_t rank_in(const struct image *other, const int *servers, const struct image *img,
+                        const struct image_row *r)
+{
+    int server = servers[r->server];
+    const struct image_row *its =
+        server >= 0 ? image_find_escaped(other, server, img->text + r->name_off, r->name_len) : NULL;
+
+    return its ? (uint32_t)(its - other->rows) + 1 : 0;
+}
+
+/* The image knows the ranks of the generation right before it; of another one they are looked up. */
+static void find_moves(struct moves *m, const struct image *img, const struct image *before,
+                       const int *servers)
+{
+    bool known = img->head->before_run == before->head->run_id;
+
+    for (uint32_t i = 0; i < img->head->entries; i++) {
+        const struct image_row *r = &img->rows[i];
+        uint32_t was = known ? r->before : rank_in(before, servers, img, r);
 
         if (was > 0 && was <= m->before_count) {
             m->now[was - 1] = i;
@@ -176,7 +203,22 @@ static bool moves_init(struct moves *m, const struct image *img, const struct im
             m->fresh[m->fresh_count++] = i;
         }
     }
-    return true;
+}
+
+static bool moves_init(struct moves *m, const struct image *img, const struct image *before)
+{
+    int *servers = match_servers(img, before);
+
+    m->before_count = before->head->entries;
+    m->fresh_count = 0;
+    m->now = mem_try_array(m->before_count, sizeof *m->now);
+    m->fresh = mem_try_array(img->head->entries, sizeof *m->fresh);
+    if (servers && m->now && m->fresh) {
+        memset(m->now, 0xff, m->before_count * sizeof *m->now);
+        find_moves(m, img, before, servers);
+    }
+    free(servers);
+    return servers && m->now && m->fresh;
 }
 
 /* The old order of those who stayed, with the new names between them. */
@@ -267,11 +309,11 @@ static bool make_lists(struct complete *c)
 struct complete *complete_build(struct image *img, const struct complete *from)
 {
     struct complete *c = mem_alloc(sizeof *c);
-    bool fits = from && img->head->before_run == from->img->head->run_id, ok;
+    bool ok;
 
     atomic_init(&c->refs, 1);
     c->img = image_ref(img);
-    ok = make_lists(c) && (fits ? merge_all(c, from) : sort_all(c, 0) && sort_all(c, 1));
+    ok = make_lists(c) && (from ? merge_all(c, from) : sort_all(c, 0) && sort_all(c, 1));
     for (int by = 0; ok && by < 2; by++) {
         ok = split_by_server(c, by);
         list_find_best(&c->all[by]);

@@ -13,9 +13,8 @@
 struct complete;
 
 /*
- * Takes a reference to the image. from: the index of the image before, or NULL; where it fits, only
- * names that are new are sorted, which takes milliseconds in place of seconds. NULL when memory is
- * out.
+ * Takes a reference to the image. from: the index of an image before, or NULL; only names that are
+ * not in it are sorted, which takes milliseconds in place of seconds. NULL when memory is out.
  */
 struct complete *complete_build(struct image *img, const struct complete *from) MUST_CHECK;
 struct complete *complete_ref(struct complete *c);

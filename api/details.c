@@ -1,5 +1,6 @@
 #include "api/details.h"
 
+#include <endian.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -19,7 +20,7 @@ struct entry {
     int64_t power;
     int64_t fetched_us;
     union {
-        uint32_t value[STAT_COUNT]; /* DETAIL_PACKED */
+        uint8_t value[STAT_COUNT][PACKED_VALUE_BYTES]; /* DETAIL_PACKED */
         struct {
             char *bytes; /* DETAIL_TEXT: owned */
             size_t len;
@@ -266,6 +267,27 @@ static void remove_entry(struct details *s, struct entry *en)
 
 /* ---- one character ---- */
 
+static void put_values(struct entry *en, const struct packed_stats *p)
+{
+    for (int i = 0; i < STAT_COUNT; i++) {
+        uint32_t v = htole32(p->value[i]);
+
+        memcpy(en->stats.value[i], &v, PACKED_VALUE_BYTES);
+    }
+    en->packed_mode = p->mode;
+}
+
+static void get_values(const struct entry *en, struct packed_stats *p)
+{
+    for (int i = 0; i < STAT_COUNT; i++) {
+        uint32_t v = 0;
+
+        memcpy(&v, en->stats.value[i], PACKED_VALUE_BYTES);
+        p->value[i] = le32toh(v);
+    }
+    p->mode = (enum packed_mode)en->packed_mode;
+}
+
 /* False: it cannot be kept; kind says nothing then. */
 static bool set_stats(struct details *s, struct entry *en, const struct detail *d)
 {
@@ -282,8 +304,7 @@ static bool set_stats(struct details *s, struct entry *en, const struct detail *
         en->stats.text.len = d->text_len;
         s->text_bytes += d->text_len;
     } else if (d->kind == DETAIL_PACKED) {
-        memcpy(en->stats.value, d->packed.value, sizeof en->stats.value);
-        en->packed_mode = d->packed.mode;
+        put_values(en, &d->packed);
     }
     en->kind = (uint8_t)d->kind;
     return d->kind != DETAIL_LONG;
@@ -348,8 +369,7 @@ static bool take_out(const struct details *s, const struct entry *en, struct det
         }
         memcpy(out->text, en->stats.text.bytes, out->text_len);
     } else if (out->kind == DETAIL_PACKED) {
-        memcpy(out->packed.value, en->stats.value, sizeof out->packed.value);
-        out->packed.mode = (enum packed_mode)en->packed_mode;
+        get_values(en, &out->packed);
     }
     return true;
 }

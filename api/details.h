@@ -5,7 +5,7 @@
 #include "common/err.h"
 
 /*
- * The details of every character, in memory, by id: 88 bytes each and a slot. One thread writes,
+ * The details of every character, in memory, by id: 80 bytes each and a slot. One thread writes,
  * any thread reads. An entry is in doubt when its character may have changed since it was read;
  * PostgreSQL is asked then, and the entry answers only where PostgreSQL does not.
  */

@@ -34,15 +34,21 @@ uint32_t image_crc(const void *block, size_t bytes)
     return (uint32_t)crc;
 }
 
-uint64_t image_hash(uint64_t seed, uint16_t server, const char *name, size_t len)
+uint32_t image_slot(const struct image_header *head, uint16_t server, const char *name, size_t len)
 {
     /* FNV-1a from a random start: names come from players. */
-    uint64_t h = (seed ^ server) * UINT64_C(0x100000001b3);
+    uint64_t h = (head->hash_seed ^ server) * UINT64_C(0x100000001b3);
 
     for (size_t i = 0; i < len; i++) {
         h = (h ^ (unsigned char)name[i]) * UINT64_C(0x100000001b3);
     }
-    return h ^ (h >> 29);
+    h ^= h >> 29;
+    return (uint32_t)(((h & UINT32_MAX) * head->slots) >> 32);
+}
+
+int64_t image_scored_us(const struct image *img, const struct image_row *row)
+{
+    return img->times[row->scored];
 }
 
 /* count items of item_bytes at off lie within the block, aligned for their type. */
@@ -65,7 +71,8 @@ static bool sections_fit(const struct image_header *h, size_t bytes)
            section_fits(bytes, h->servers_off, h->servers, sizeof(struct image_name)) &&
            section_fits(bytes, h->classes_off, h->classes, sizeof(struct image_name)) &&
            section_fits(bytes, h->groups_off, h->groups, sizeof(struct image_group)) &&
-           section_fits(bytes, h->stats_off, (uint64_t)h->servers + 1, sizeof(struct image_stats));
+           section_fits(bytes, h->stats_off, (uint64_t)h->servers + 1, sizeof(struct image_stats)) &&
+           section_fits(bytes, h->times_off, h->times, sizeof(int64_t));
 }
 
 static bool check_header(const struct image_header *h, size_t bytes, struct err *e)
@@ -78,7 +85,7 @@ static bool check_header(const struct image_header *h, size_t bytes, struct err 
     }
     if (h->entries > IMAGE_ENTRIES_MAX || h->servers > IMAGE_NAMES_MAX ||
         h->classes > IMAGE_NAMES_MAX || h->groups > h->entries || h->slots <= h->entries ||
-        (h->slots & (h->slots - 1)) != 0) {
+        h->times > IMAGE_TIMES_MAX) {
         return refuse(e, "counts out of range");
     }
     return sections_fit(h, bytes) || refuse(e, "a section lies outside");
@@ -185,7 +192,8 @@ static bool row_ok(const struct image *img, uint32_t i)
     const struct image_row *r = &img->rows[i];
 
     return r->server < img->head->servers && r->cls < img->head->classes &&
-           text_ok(img, r->name_off, r->name_len) && r->percentile_c <= 10000 && r->level >= 0 &&
+           text_ok(img, r->name_off, r->name_len) && r->scored < img->head->times &&
+           r->percentile_c <= 10000 && r->level >= 0 &&
            r->power >= IMAGE_POWER_NONE && image_tier_number(r->tier) >= 0 &&
            (i == 0 || r->power_score <= r[-1].power_score);
 }
@@ -236,6 +244,7 @@ static void set_view(struct image *img, void *block, size_t bytes)
     img->classes = (const void *)(base + img->head->classes_off);
     img->groups = (const void *)(base + img->head->groups_off);
     img->stats = (const void *)(base + img->head->stats_off);
+    img->times = (const void *)(base + img->head->times_off);
 }
 
 struct image *image_open(void *block, size_t bytes, enum image_check check, struct err *e)
@@ -326,12 +335,11 @@ int image_find_class(const struct image *img, const char *name, size_t len)
 const struct image_row *image_find_escaped(const struct image *img, int server, const char *name,
                                            size_t len)
 {
-    uint64_t at = image_hash(img->head->hash_seed, (uint16_t)server, name, len);
-    uint32_t mask = img->head->slots - 1, row;
+    uint32_t at = image_slot(img->head, (uint16_t)server, name, len), row;
 
     MUST(server >= 0 && (uint32_t)server < img->head->servers);
     /* Ends: there are more slots than rows, so one is free. */
-    for (; (row = img->slots[at & mask]) != IMAGE_NO_ROW; at++) {
+    for (; (row = img->slots[at]) != IMAGE_NO_ROW; at = at + 1 < img->head->slots ? at + 1 : 0) {
         const struct image_row *r = &img->rows[row];
 
         if (r->server == server && text_equals(img, r->name_off, r->name_len, name, len)) {

@@ -10,12 +10,12 @@
  * The image: one generation of the ranking as one block of bytes without pointers.
  *
  *   header | rows in rank order | orders per server, class, and both | hash slots | text |
- *   servers | classes | groups | statistics
+ *   servers | classes | groups | statistics | times
  *
  * Row i holds rank i + 1. An order lists row numbers, part by part: a part belongs to a server, a
  * class, or a group (a class on a server), and its entries ascend, so the r-th of them is the row
- * of rank r there. A slot holds a row number or IMAGE_NO_ROW; the place is image_hash() of server
- * and name, then the next slots. Text offsets count from text_off. Every text is kept as it stands
+ * of rank r there. A slot holds a row number or IMAGE_NO_ROW; the place is image_slot() of server
+ * and name, then the next slots, the first after the last. Text offsets count from text_off. Every text is kept as it stands
  * inside a JSON string (escaped, without the quotes), so answers copy it and lookups escape what
  * they look for.
  *
@@ -23,15 +23,14 @@
  * file of another version is refused and built again from PostgreSQL.
  */
 #define IMAGE_MAGIC       "AION2IMG"
-#define IMAGE_VERSION     3u
+#define IMAGE_VERSION     4u
 #define IMAGE_NO_ROW      UINT32_MAX
 #define IMAGE_ENTRIES_MAX (32u * 1024 * 1024)
 #define IMAGE_NAMES_MAX   4096u /* servers, and classes */
 #define IMAGE_TEXT_MAX    2048u /* bytes of one escaped text */
+#define IMAGE_TIMES_MAX   (1u << 18) /* runs whose scores a generation still has */
 #define IMAGE_POWER_NONE  INT64_C(-1)
 #define IMAGE_TIERS       25 /* S5 is 0, D1 is 24 */
-
-enum image_flag { IMAGE_STALE = 1 };
 
 enum image_order { IMAGE_BY_SERVER, IMAGE_BY_CLASS, IMAGE_BY_GROUP, IMAGE_ORDERS };
 
@@ -47,8 +46,8 @@ struct image_header {
     uint32_t servers;
     uint32_t classes;
     uint32_t groups;
-    uint32_t slots; /* a power of two, more than entries */
-    uint32_t unused;
+    uint32_t slots; /* more than entries */
+    uint32_t times;
     uint64_t rows_off;
     uint64_t orders_off[IMAGE_ORDERS];
     uint64_t slots_off;
@@ -58,6 +57,7 @@ struct image_header {
     uint64_t classes_off;
     uint64_t groups_off;
     uint64_t stats_off; /* one per server, and one over everybody */
+    uint64_t times_off; /* when rows were scored; hardly ever more than one */
     int64_t before_run; /* run id of the generation that `before` in rows is of, -1: none */
 };
 
@@ -65,19 +65,19 @@ struct image_row {
     int64_t id;
     int64_t power; /* IMAGE_POWER_NONE: not known */
     int64_t power_score;
-    int64_t scored_us;
     uint32_t name_off;
     uint32_t server_rank;
     uint32_t before; /* rank in the generation before this one, 0: was not there */
     uint32_t server_before;
     int32_t level;
-    uint16_t name_len;
+    uint32_t name_len : 12; /* at most IMAGE_TEXT_MAX */
+    uint32_t scored : 18;   /* index of its time */
+    uint32_t stale : 1;
+    uint32_t unused : 1;
     uint16_t server; /* index of an image_name */
     uint16_t cls;
     uint16_t percentile_c; /* hundredths */
     char tier[2];
-    uint8_t flags;
-    uint8_t unused;
 };
 
 /* A part of an order. */
@@ -124,6 +124,7 @@ struct image {
     const struct image_name *classes;
     const struct image_group *groups;
     const struct image_stats *stats;
+    const int64_t *times;
 };
 
 enum image_check { IMAGE_CHECK_ALL, IMAGE_CHECK_NO_CRC };
@@ -139,8 +140,10 @@ void image_unref(struct image *img); /* NULL is fine */
 
 /* The checksum that belongs into the header. */
 uint32_t image_crc(const void *block, size_t bytes);
-/* Where the search for (server, escaped name) starts; mask with slots - 1. */
-uint64_t image_hash(uint64_t seed, uint16_t server, const char *name, size_t len);
+/* The slot in which the search for (server, escaped name) starts. */
+uint32_t image_slot(const struct image_header *h, uint16_t server, const char *name, size_t len);
+/* When the row was scored. */
+int64_t image_scored_us(const struct image *img, const struct image_row *row);
 
 /* Index of the server, or class, with this (raw) name, -1 when it has no entries. */
 int image_find_server(const struct image *img, const char *name, size_t len);

@@ -29,7 +29,9 @@ struct image_builder {
     struct image_group *groups;
     uint32_t group_count;
     struct image_stats *stats; /* one per server that may come, then over everybody */
-    uint32_t *by_id;           /* rows by the hash of their id, head.slots of them, or NULL */
+    struct buf times;          /* of int64_t: when rows were scored, each time once */
+    uint32_t last_time;
+    uint32_t *by_id; /* rows by the hash of their id, head.slots of them, or NULL */
 };
 
 static bool bad(struct err *e, const char *why)
@@ -57,8 +59,7 @@ static void lay_out(struct image_header *h, uint32_t entries)
     uint64_t at;
 
     h->entries = entries;
-    for (h->slots = 8; h->slots <= entries + entries / 4; h->slots *= 2) {
-    }
+    h->slots = entries + entries / 3 + 8;
     h->rows_off = align8(sizeof *h);
     at = h->rows_off + (uint64_t)entries * sizeof(struct image_row);
     for (int o = 0; o < IMAGE_ORDERS; o++) {
@@ -83,6 +84,7 @@ struct image_builder *image_builder_new(int64_t run_id, int64_t generated_us, in
     b = mem_alloc(sizeof *b);
     b->stats = mem_alloc((IMAGE_NAMES_MAX + 1) * sizeof *b->stats);
     buf_init(&b->scratch, IMAGE_TEXT_MAX + 2);
+    buf_init(&b->times, IMAGE_TIMES_MAX * sizeof(int64_t));
     memcpy(b->head.magic, IMAGE_MAGIC, sizeof b->head.magic);
     b->head.version = IMAGE_VERSION;
     b->head.run_id = run_id;
@@ -113,6 +115,7 @@ void image_builder_free(struct image_builder *b)
         munmap(b->block, b->cap);
     }
     buf_fini(&b->scratch);
+    buf_fini(&b->times);
     free(b->groups);
     free(b->stats);
     free(b->by_id);
@@ -207,6 +210,31 @@ static bool names_index(struct image_builder *b, struct names *n, const char *s,
     return true;
 }
 
+static int64_t time_at(const struct image_builder *b, uint32_t i)
+{
+    int64_t us;
+
+    memcpy(&us, b->times.data + i * sizeof us, sizeof us);
+    return us;
+}
+
+/* Index of the time, which is added when it is new; nearly always that of the row before. */
+static bool time_index(struct image_builder *b, int64_t us, struct err *e)
+{
+    uint32_t count = (uint32_t)(b->times.len / sizeof us);
+
+    for (uint32_t k = 0; k < count; k++) {
+        uint32_t i = (b->last_time + k) % count;
+
+        if (time_at(b, i) == us) {
+            b->last_time = i;
+            return true;
+        }
+    }
+    b->last_time = count;
+    return buf_add(&b->times, (const char *)&us, sizeof us) || bad(e, "scores of too many runs");
+}
+
 static bool numbers_ok(const struct image_builder *b, const struct image_source *s)
 {
     return s->rank >= 1 && s->rank <= b->head.entries && s->server_rank >= 1 &&
@@ -222,10 +250,9 @@ bool image_builder_add(struct image_builder *b, const struct image_source *s, st
     struct image_row *r, row = {.id = s->id,
                                 .power = s->power,
                                 .power_score = s->power_score,
-                                .scored_us = s->scored_us,
                                 .server_rank = (uint32_t)s->server_rank,
                                 .level = (int32_t)s->level,
-                                .flags = s->stale ? IMAGE_STALE : 0};
+                                .stale = s->stale};
 
     if (!numbers_ok(b, s)) {
         return bad(e, "a value is out of range");
@@ -235,14 +262,15 @@ bool image_builder_add(struct image_builder *b, const struct image_source *s, st
         return bad(e, "a rank comes twice");
     }
     if (!names_index(b, &b->servers, s->server, s->server_len, e) ||
-        !names_index(b, &b->classes, s->cls, s->cls_len, e) ||
+        !names_index(b, &b->classes, s->cls, s->cls_len, e) || !time_index(b, s->scored_us, e) ||
         !escape(b, s->name, s->name_len, &text, &text_len, e) ||
         !append_text(b, text, text_len, &row.name_off, e)) {
         return false;
     }
     memcpy(row.tier, s->tier, sizeof row.tier);
     row.percentile_c = (uint16_t)lround(s->percentile * 100);
-    row.name_len = (uint16_t)text_len;
+    row.name_len = text_len & 0xfff;
+    row.scored = b->last_time & (IMAGE_TIMES_MAX - 1);
     row.server = (uint16_t)b->servers.last;
     row.cls = (uint16_t)b->classes.last;
     r = row_at(b, (uint32_t)s->rank - 1); /* after append_text, which may move the block */
@@ -316,11 +344,16 @@ void image_builder_take_before(struct image_builder *b, const struct image *befo
     free(servers);
 }
 
+static uint32_t next_slot(const struct image_builder *b, uint32_t at)
+{
+    return at + 1 < b->head.slots ? at + 1 : 0;
+}
+
 static uint32_t id_slot(const struct image_builder *b, int64_t id)
 {
     uint64_t h = (uint64_t)id * UINT64_C(0x9e3779b97f4a7c15);
 
-    return (uint32_t)(h >> 32) & (b->head.slots - 1);
+    return (uint32_t)(((h >> 32) * b->head.slots) >> 32);
 }
 
 bool image_builder_expect_before(struct image_builder *b, struct err *e)
@@ -334,7 +367,7 @@ bool image_builder_expect_before(struct image_builder *b, struct err *e)
         uint32_t at = id_slot(b, row_at(b, i)->id);
 
         while (b->by_id[at] != IMAGE_NO_ROW) {
-            at = (at + 1) & (b->head.slots - 1);
+            at = next_slot(b, at);
         }
         b->by_id[at] = i;
     }
@@ -355,7 +388,7 @@ void image_builder_add_before(struct image_builder *b, int64_t id, int64_t rank,
             r->server_before = (uint32_t)server_rank;
             return;
         }
-        at = (at + 1) & (b->head.slots - 1);
+        at = next_slot(b, at);
     }
 }
 
@@ -474,17 +507,16 @@ static void fill_slots(struct image_builder *b)
 {
     uint32_t *slots = (uint32_t *)(void *)(b->block + b->head.slots_off);
     const char *text = b->block + b->head.text_off;
-    uint32_t mask = b->head.slots - 1;
 
     memset(slots, 0xff, (size_t)b->head.slots * sizeof *slots);
     for (uint32_t i = 0; i < b->head.entries; i++) {
         const struct image_row *r = row_at(b, i);
-        uint64_t at = image_hash(b->head.hash_seed, r->server, text + r->name_off, r->name_len);
+        uint32_t at = image_slot(&b->head, r->server, text + r->name_off, r->name_len);
 
-        while (slots[at & mask] != IMAGE_NO_ROW) {
-            at++;
+        while (slots[at] != IMAGE_NO_ROW) {
+            at = next_slot(b, at);
         }
-        slots[at & mask] = i;
+        slots[at] = i;
     }
 }
 
@@ -500,6 +532,7 @@ static bool close_block(struct image_builder *b, struct err *e)
         {&b->head.classes_off, b->classes.items, b->classes.count * sizeof *b->classes.items},
         {&b->head.groups_off, b->groups, b->group_count * sizeof *b->groups},
         {&b->head.stats_off, b->stats, (b->servers.count + 1) * sizeof *b->stats},
+        {&b->head.times_off, b->times.data, b->times.len},
     };
     uint64_t at = b->head.text_off + b->text_len;
     void *moved;
@@ -520,6 +553,7 @@ static bool close_block(struct image_builder *b, struct err *e)
     b->head.servers = b->servers.count;
     b->head.classes = b->classes.count;
     b->head.groups = b->group_count;
+    b->head.times = (uint32_t)(b->times.len / sizeof(int64_t));
     b->head.size = at;
     memcpy(b->block, &b->head, sizeof b->head);
     b->head.crc = image_crc(b->block, b->head.size);

@@ -73,7 +73,7 @@ void item_add_json(struct buf *b, const struct item *it)
     p = put_i64(p, r->power_score);
     p = PUT(p, ",\"power_rank\":\"");
     p = put(p, r->tier, sizeof r->tier);
-    p = r->flags & IMAGE_STALE ? PUT(p, "\",\"stale\":true,\"rank_change\":")
+    p = r->stale ? PUT(p, "\",\"stale\":true,\"rank_change\":")
                                : PUT(p, "\",\"rank_change\":");
     p = it->before ? put_i64(p, (int64_t)it->before - it->rank) : PUT(p, "null");
     *p++ = '}';
@@ -142,6 +142,6 @@ void item_add_csv(struct buf *b, const struct item *it)
     if (it->before) {
         buf_addi64(b, (int64_t)it->before - it->rank);
     }
-    buf_addf(b, ",%s,%s\r\n", r->flags & IMAGE_STALE ? "true" : "false",
-             clock_iso(r->scored_us, "Z", iso));
+    buf_addf(b, ",%s,%s\r\n", r->stale ? "true" : "false",
+             clock_iso(image_scored_us(img, r), "Z", iso));
 }

@@ -29,16 +29,16 @@ static bool take(struct cursor *c, const char *s)
 }
 
 /* Digits without a sign, a fraction or a zero in front. */
-static bool take_u32(struct cursor *c, uint32_t *out)
+static bool take_value(struct cursor *c, uint32_t *out)
 {
     const char *start = c->p;
-    uint64_t v = 0;
+    uint32_t v = 0;
 
-    while (c->p < c->end && *c->p >= '0' && *c->p <= '9' && v <= UINT32_MAX) {
-        v = v * 10 + (uint64_t)(*c->p++ - '0');
+    while (c->p < c->end && *c->p >= '0' && *c->p <= '9' && v <= PACKED_VALUE_MAX) {
+        v = v * 10 + (uint32_t)(*c->p++ - '0');
     }
-    *out = (uint32_t)v;
-    return c->p > start && v <= UINT32_MAX && (*start != '0' || c->p == start + 1);
+    *out = v;
+    return c->p > start && v <= PACKED_VALUE_MAX && (*start != '0' || c->p == start + 1);
 }
 
 static enum packed_mode take_mode(struct cursor *c)
@@ -54,7 +54,7 @@ bool packed_parse(const char *text, size_t len, struct packed_stats *out)
 
     for (int i = 0; i < STAT_COUNT; i++) {
         if (!take(&c, i ? ", \"" : "{\"") || !take(&c, STAT_NAMES[ORDER[i]]) || !take(&c, "\": ") ||
-            !take_u32(&c, &out->value[ORDER[i]])) {
+            !take_value(&c, &out->value[ORDER[i]])) {
             return false;
         }
         if (i == 0) {

@@ -4,9 +4,13 @@
 #include "common/buf.h"
 #include "common/stats.h"
 
+#define PACKED_VALUE_BYTES 3
+#define PACKED_VALUE_MAX   0xffffffu
+
 /*
  * A stats_payload as most are, in a few bytes: exactly the eight known keys with plain whole
- * numbers, and perhaps "mode". What is packed prints as PostgreSQL prints the jsonb.
+ * numbers up to PACKED_VALUE_MAX, and perhaps "mode". What is packed prints as PostgreSQL prints
+ * the jsonb.
  */
 enum packed_mode { PACKED_NO_MODE, PACKED_SHEET, PACKED_PROFILE };
 

@@ -32,6 +32,7 @@ TEST_DEPS_plan := scheduler/plan.o
 TEST_DEPS_ctl_events := ctl/events_line.o ctl/term.o test/unit/wire_data.o
 TEST_DEPS_cursor := api/cursor.o
 TEST_DEPS_fold := api/fold.o
+TEST_DEPS_complete := api/complete.o api/fold.o api/image.o api/image_build.o
 TEST_DEPS_cors := api/cors.o
 TEST_DEPS_details := api/details.o api/detail.o api/packed.o
 TEST_DEPS_alert := scheduler/alert_facts.o scheduler/alert_send.o

@@ -15,7 +15,7 @@
 
 #define REST(mode)                                                                                 \
     mode ", \"attack\": 409, \"defense\": 643, \"crit_rate\": 78, \"damage_amp\": 196, "           \
-         "\"crit_damage\": 253, \"attack_speed\": 100, \"damage_reduction\": 4294967295}"
+         "\"crit_damage\": 253, \"attack_speed\": 100, \"damage_reduction\": 16777215}"
 
 static const char *const PACKABLE[] = {
     "{\"hp\": 13474" REST(""),
@@ -32,7 +32,7 @@ static const char *const OTHER[] = {
     "{\"hp\": 01" REST(""),
     "{\"hp\": 1.0" REST(""),
     "{\"hp\": " REST(""),
-    "{\"hp\": 4294967296" REST(""),
+    "{\"hp\": 16777216" REST(""),
     "{\"hp\": 99999999999999999999999999" REST(""),
     "{\"hp\":1" REST(""),
     "{\"hp\": 1" REST("") " ",

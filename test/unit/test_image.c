@@ -109,8 +109,8 @@ static void test_every_character_is_found(void **state)
         assert_ptr_equal(row, row_of(img, server, (uint32_t)s->server_rank - 1));
         assert_int_equal(row->percentile_c, s->rank * 100 + 25);
         assert_int_equal(row->power, s->rank == 4 ? IMAGE_POWER_NONE : s->rank * 1000);
-        assert_int_equal(row->flags, s->rank == 6 ? IMAGE_STALE : 0);
-        assert_int_equal(row->scored_us, SCORED_US + s->rank);
+        assert_int_equal(row->stale, s->rank == 6);
+        assert_int_equal(image_scored_us(img, row), SCORED_US + s->rank);
     }
     image_unref(img);
 }
@@ -544,8 +544,8 @@ static void test_copy_rows_are_read(void **state)
     assert_int_equal(row->level, 33);
     assert_int_equal(row->power, IMAGE_POWER_NONE);
     assert_int_equal(row->percentile_c, 1250);
-    assert_int_equal(row->flags, IMAGE_STALE);
-    assert_int_equal(row->scored_us, INT64_C(946684800000001));
+    assert_int_equal(row->stale, 1);
+    assert_int_equal(image_scored_us(img, row), INT64_C(946684800000001));
     image_unref(img);
 }
 
