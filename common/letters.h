@@ -79,6 +79,14 @@ bool letters_each(redisContext *c, const struct letters *which, letter_fn fn, vo
 cJSON *letters_list(redisContext *c, const struct letters *which, const struct letter_filter *f,
                     int64_t limit, struct err *e) MUST_CHECK;
 
+/*
+ * The newest entries, at most LETTERS_NEWEST_MAX, whatever they hold: an array as "letters" above.
+ * Their messages stay in Redis, so it costs little. NULL and *e on failure.
+ */
+#define LETTERS_NEWEST_MAX 50
+cJSON *letters_newest(redisContext *c, const struct letters *which, int n,
+                      struct err *e) MUST_CHECK;
+
 /* Where a list goes on. False: the text is no "next" of a list. */
 bool letters_read_before(const char *text, struct letter_filter *f) MUST_CHECK;
 

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/b64.h"
+#include "common/letters_lua.h"
 #include "common/msg.h"
 #include "common/text.h"
 
@@ -99,6 +100,48 @@ cJSON *letters_list(redisContext *c, const struct letters *which, const struct l
     add_next(doc, &k);
     cJSON_AddItemToObject(doc, "letters", k.letters);
     return doc;
+}
+
+/* ------------------------------------------------------------------------------- the newest */
+
+/* What Redis makes of an entry: its members but the message, and how long that is. */
+static cJSON *short_entry(const struct letters *which, const redisReply *r)
+{
+    struct letter l;
+    cJSON *doc, *entry;
+
+    if (r->type != REDIS_REPLY_STRING) {
+        return NULL;
+    }
+    letter_read(&l, which, r->str, (size_t)r->len, &doc);
+    entry = letter_json(&l);
+    cJSON_DeleteItemFromObjectCaseSensitive(entry, "handle"); /* it is made from all bytes */
+    cJSON_Delete(doc);
+    return entry;
+}
+
+cJSON *letters_newest(redisContext *c, const struct letters *which, int n, struct err *e)
+{
+    char count[12];
+    const char *args[] = {which->key, count};
+    cJSON *all;
+    redisReply *r;
+
+    snprintf(count, sizeof count, "%d", n < LETTERS_NEWEST_MAX ? n : LETTERS_NEWEST_MAX);
+    r = script_run(c, &LETTERS_LUA_NEWEST, 1, ARRAY_LEN(args), args, NULL, e);
+    if (!r) {
+        return NULL;
+    }
+    all = cJSON_CreateArray();
+    for (size_t i = 0; r->type == REDIS_REPLY_ARRAY && i < r->elements; i++) {
+        cJSON *entry = short_entry(which, r->element[i]);
+
+        if (entry) {
+            cJSON_AddItemToArray(all, entry);
+        }
+    }
+    freeReplyObject(r);
+    return all;
 }
 
 /* -------------------------------------------------------------------------------------- one */

@@ -31,3 +31,27 @@ struct script LETTERS_LUA_DROP = {
                      "if ARGV[3] == '1' then redis.pcall('DEL', KEYS[3]) end\n"
                      "return 1\n",
 };
+
+/*
+ * KEYS a list; ARGV how many of its newest; replies each as JSON without its message, which "bytes"
+ * stands for. What is long, or no JSON, is not looked into.
+ */
+struct script LETTERS_LUA_NEWEST = {
+    .name = "letters_newest",
+    .lua = "local reply = {}\n"
+           "for i = 0, tonumber(ARGV[1]) - 1 do\n"
+           "  local m = redis.call('LINDEX', KEYS[1], i)\n"
+           "  if not m then break end\n"
+           "  local ok, v = pcall(cjson.decode, #m <= 65536 and m or '')\n"
+           "  if not ok or type(v) ~= 'table' then v = {} end\n"
+           "  if not v.bytes then\n"
+           "    local b, t = v.b64, v.text\n"
+           "    v.bytes = type(t) == 'string' and #t or\n"
+           "      type(b) == 'string' and math.floor(#b / 4) * 3 - #string.match(b, '=*$') or #m\n"
+           "  end\n"
+           "  v.b64, v.text = nil, nil\n"
+           "  local done, text = pcall(cjson.encode, v)\n"
+           "  reply[#reply + 1] = done and text or '{}'\n"
+           "end\n"
+           "return reply\n",
+};

@@ -3,6 +3,7 @@
 #include <stdlib.h>
 
 #include "common/clock.h"
+#include "common/letters.h"
 #include "common/queues.h"
 #include "common/schedules.h"
 #include "common/source_state.h"
@@ -109,6 +110,16 @@ static bool add_source(cJSON *doc, redisContext *c, struct err *e)
     return source || !is_broken(e);
 }
 
+static bool add_dead(cJSON *doc, redisContext *c, struct err *e)
+{
+    cJSON *newest = letters_newest(c, &LETTERS_DEAD, OVERVIEW_DEAD_MAX, e);
+
+    if (newest) {
+        cJSON_AddItemToObject(doc, "dead_letters", newest);
+    }
+    return newest || !is_broken(e);
+}
+
 cJSON *overview_make(const struct overview_of *o, struct overview_links *links,
                      struct overview_found *found)
 {
@@ -121,7 +132,7 @@ cJSON *overview_make(const struct overview_of *o, struct overview_links *links,
 
     cJSON_AddStringToObject(doc, "at", clock_iso(clock_wall_us(), "Z", iso));
     found->redis = status_add_redis(doc, &of, o->redis_url, c, e) && add_queues(doc, o, c, e) &&
-                   add_timetable(doc, o, c, e) && add_source(doc, c, e) &&
+                   add_timetable(doc, o, c, e) && add_dead(doc, c, e) && add_source(doc, c, e) &&
                    (!o->conservation || status_add_conservation(doc, c, e));
     pg = status_add_pg(doc, o->database_url, links->pg, &links->pg_why);
     found->pg = pg != STATUS_PG_DOWN;

@@ -12,11 +12,13 @@
  *   "queues"        as queues.h lists them (with "delayed", "quarantine" and "dead")
  *   "timetable"     every schedule: {"name", "when", "tz"?, "next"?, "last"?, "paused"?, "error"?},
  *                   the one that is due next first; at most OVERVIEW_SCHEDULES_MAX
+ *   "dead_letters"  the newest OVERVIEW_DEAD_MAX, as letters.h has them
  *   "source"        as source_state.h
  *   "conservation"  as status.h, when it was asked for
  * A handful of questions, whatever the sizes. What could not be read is absent.
  */
 #define OVERVIEW_SCHEDULES_MAX 100
+#define OVERVIEW_DEAD_MAX      20
 
 struct overview_of {
     const char *task_queue;

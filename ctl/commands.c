@@ -4,6 +4,7 @@
 const struct ctl_command CTL_COMMANDS[] = {
     {"status", ctl_status, "what runs, what waits, how old the ranking is", CTL_STATUS_HELP,
      CTL_STATUS_OPTS, NULL},
+    {"top", ctl_top, "a live screen of all that runs and waits", CTL_TOP_HELP, CTL_TOP_OPTS, NULL},
     {"why", ctl_why, "what became of a slot, in one sentence", CTL_WHY_HELP, CTL_WHY_OPTS, NULL},
     {"batch", NULL, "runs of the batch: list, show, failures, start, cancel", CTL_BATCH_HELP, NULL,
      CTL_BATCH_VERBS},

@@ -91,6 +91,7 @@ int ctl_call(const struct ctl_settings *s, int argc, char **argv);
 int ctl_status(const struct ctl_settings *s, int argc, char **argv);
 int ctl_audit(const struct ctl_settings *s, int argc, char **argv);
 int ctl_doctor(const struct ctl_settings *s, int argc, char **argv);
+int ctl_top(const struct ctl_settings *s, int argc, char **argv);
 int ctl_why(const struct ctl_settings *s, int argc, char **argv);
 int ctl_source(const struct ctl_settings *s, int argc, char **argv);
 int ctl_revoke(const struct ctl_settings *s, int argc, char **argv);
@@ -120,6 +121,7 @@ extern const char CTL_SCHEDULE_HELP[];
 extern const char CTL_SOURCE_HELP[];
 extern const char CTL_STATUS_HELP[];
 extern const char CTL_TOKEN_HELP[];
+extern const char CTL_TOP_HELP[];
 extern const char CTL_WHY_HELP[];
 extern const char CTL_WORKER_HELP[];
 
@@ -135,6 +137,7 @@ extern const struct opt CTL_RESULT_OPTS[];
 extern const struct opt CTL_REVOKE_OPTS[];
 extern const struct opt CTL_SOURCE_OPTS[];
 extern const struct opt CTL_STATUS_OPTS[];
+extern const struct opt CTL_TOP_OPTS[];
 extern const struct opt CTL_WHY_OPTS[];
 
 extern const struct ctl_verb CTL_ALERTS_VERBS[];

@@ -18,7 +18,7 @@ struct table_cell {
 void table_init(struct table *t, const struct table_column *columns, int n)
 {
     MUST(n > 0 && n <= TABLE_COLUMNS_MAX);
-    *t = (struct table){.columns = columns, .n = n};
+    *t = (struct table){.columns = columns, .n = n, .titles = TERM_DIM};
 }
 
 void table_add(struct table *t, enum term_colour c, const char *text)
@@ -140,7 +140,7 @@ static void print_titles(const struct table *t, const struct term *term, int ind
     for (int i = 0; i < t->n; i++) {
         titles[i] = (struct table_cell){.text = mem_strdup(t->columns[i].title),
                                         .width = (int)strlen(t->columns[i].title),
-                                        .colour = TERM_DIM};
+                                        .colour = t->titles};
     }
     print_row(t, term, indent, widths, titles);
     for (int i = 0; i < t->n; i++) {

@@ -21,6 +21,7 @@ struct table {
     int n;
     struct table_cell *cells; /* owned */
     size_t count, cap;
+    enum term_colour titles;
 };
 
 void table_init(struct table *t, const struct table_column *columns, int n);

@@ -19,6 +19,7 @@ void term_init(struct term *t, FILE *out)
     const char *no_color = getenv("NO_COLOR"), *kind = getenv("TERM");
 
     t->out = out;
+    t->width = 0;
     t->colour = isatty(fileno(out)) && !(no_color && *no_color) && kind && *kind &&
                 strcmp(kind, "dumb") != 0;
 }
@@ -29,6 +30,9 @@ int term_width(const struct term *t)
     struct winsize size;
     int64_t n = 0;
 
+    if (t->width > 0) {
+        return t->width < TERM_WIDTH_MIN ? TERM_WIDTH_MIN : t->width;
+    }
     if (columns && *columns && text_to_i64(columns, 1, TERM_WIDTH_MAX, &n)) {
         return n < TERM_WIDTH_MIN ? TERM_WIDTH_MIN : (int)n;
     }
@@ -125,6 +129,41 @@ int term_fit(char out[TERM_TEXT_SIZE], const char *text, int width)
     }
     out[n] = '\0';
     return used;
+}
+
+/* Bytes of a colour's escape sequence at s, 0: there is none. */
+static size_t colour_bytes(const char *s, size_t len)
+{
+    size_t n = 2;
+
+    if (len < 3 || s[0] != '\033' || s[1] != '[') {
+        return 0;
+    }
+    while (n < len && (s[n] == ';' || (s[n] >= '0' && s[n] <= '9'))) {
+        n++;
+    }
+    return n < len && s[n] == 'm' ? n + 1 : 0;
+}
+
+void term_clip(struct buf *out, const char *line, size_t len, int width)
+{
+    int used = 0;
+
+    while (len > 0) {
+        size_t colour = colour_bytes(line, len), n = colour;
+
+        if (colour == 0) {
+            int bytes, w = cells(decode(line, &bytes));
+
+            n = (size_t)bytes < len ? (size_t)bytes : len;
+            used += w > 0 ? w : 0;
+        }
+        if (colour > 0 || used <= width) {
+            buf_add(out, line, n);
+        }
+        line += n;
+        len -= n;
+    }
 }
 
 void term_cell(const struct term *t, enum term_colour c, int width, const char *text)

@@ -3,7 +3,7 @@
 
 #include <stdio.h>
 
-#include "common/base.h"
+#include "common/buf.h"
 
 /*
  * Printing for people: colours where they are wanted, text from outside made harmless and fitted
@@ -16,6 +16,7 @@ enum term_colour { TERM_PLAIN, TERM_BOLD, TERM_DIM, TERM_GREEN, TERM_YELLOW, TER
 struct term {
     FILE *out;
     bool colour;
+    int width; /* columns to print in, whatever out is; 0: ask it */
 };
 
 #define TERM_WIDTH_MIN 40
@@ -70,6 +71,11 @@ void term_clean(char *out, size_t cap, const char *text);
  */
 void term_lines(const struct term *t, enum term_colour c, int indent, int max_lines,
                 const char *text);
+
+/*
+ * Appends a line that was printed in colours: at most `width` cells of it, with all its colours.
+ */
+void term_clip(struct buf *out, const char *line, size_t len, int width);
 
 /* JSON as text: what could command a terminal inside its strings is written as \\uXXXX. */
 void term_put_json(FILE *out, const char *json);
