@@ -82,7 +82,8 @@ const char *token_hash_hex(const unsigned char hash[TOKEN_HASH_SIZE], char out[T
 
 bool token_hash_parse(const char *hex, unsigned char hash[TOKEN_HASH_SIZE])
 {
-    if (strncmp(hex, "\\x", 2) != 0 || strlen(hex) != TOKEN_HEX_SIZE - 1) {
+    if (strncmp(hex, "\\x", 2) != 0 || strlen(hex) != TOKEN_HEX_SIZE - 1 ||
+        strspn(hex + 2, "0123456789abcdef") != 2 * TOKEN_HASH_SIZE) {
         return false;
     }
     for (int i = 0; i < TOKEN_HASH_SIZE; i++) {

@@ -55,6 +55,18 @@ api_address() {
     echo "$port" | tee "$RUN_DIR/api.port"
 }
 
+# Open once there is a token, so nothing listens there at first.
+admin_address() {
+    local port
+    if process_pid api >/dev/null && [ -s "$RUN_DIR/admin" ]; then
+        cat "$RUN_DIR/admin"
+        return
+    fi
+    port=8001
+    port_free $port || port=$(port_pick 8110) || fail "no free port for the admin side"
+    echo "$port" | tee "$RUN_DIR/admin"
+}
+
 # For the shell of whoever wants to look further: . .run/env
 env_write() {
     (
@@ -88,7 +100,7 @@ population_import() {
 # program_up NAME PROGRAM: starts it unless it runs with today's binary and settings.
 program_up() {
     local name=$1 program=$BIN/$2 stamp how=started
-    stamp=$(printf '%s\n' "$DATABASE_URL" "$REDIS_URL" "$API_LISTEN" | cat - "$program" | cksum)
+    stamp=$(printf '%s\n' "$DATABASE_URL" "$REDIS_URL" "$API_LISTEN" "$ADMIN_LISTEN" | cat - "$program" | cksum)
     if process_pid "$name" >/dev/null; then
         if [ "$(cat "$RUN_DIR/$name.stamp" 2>/dev/null)" = "$stamp" ]; then
             say "$name" running
@@ -109,7 +121,7 @@ program_check() {
 programs_up() {
     # The stored ranking belongs to one database.
     STATE_DIR=$RUN_DIR/state/$(printf %s "$DATABASE_URL" | cksum | cut -d' ' -f1)
-    export API_LISTEN STATE_DIR
+    export API_LISTEN ADMIN_LISTEN STATE_DIR
     mkdir -p "$STATE_DIR"
     program_up beat aion2-beat
     program_up worker aion2-worker
@@ -147,6 +159,10 @@ Look further:
   $redis_cli LPUSH celery '{"task":"$TASK"}'
   tail -f $(shell_quote "$LOG_DIR/worker.log")
 
+The admin side, by its socket or, once there is a token, on http://$ADMIN_LISTEN (docs/admin.md):
+  curl --unix-socket $(shell_quote "$STATE_DIR/admin.sock") http://admin/admin/overview
+  aion2ctl token create me --scope admin
+
 A batch runs every ten minutes. ./run stop ends it all and keeps the data.
 TEXT
 }
@@ -158,6 +174,7 @@ servers_up
 schema_up
 data_import
 API_LISTEN=127.0.0.1:$(api_address)
+ADMIN_LISTEN=127.0.0.1:$(admin_address)
 API_URL=http://$API_LISTEN
 env_write
 programs_up

@@ -119,6 +119,9 @@ struct admin_segment {
 const struct admin_route *admin_route_find(const char *path, enum evhttp_cmd_type method,
                                            unsigned *methods,
                                            struct admin_segment ids[ADMIN_PATH_IDS_MAX]);
+/* The comparison behind it; pure. ids is filled as far as it came. */
+bool admin_path_matches(const char *pattern, const char *path,
+                        struct admin_segment ids[ADMIN_PATH_IDS_MAX]) MUST_CHECK;
 /* {..} of a path. */
 size_t admin_route_ids(const struct admin_route *r);
 

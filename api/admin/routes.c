@@ -7,36 +7,6 @@ const struct admin_routes *const ADMIN_ROUTES[] = {
     &ADMIN_ROUTES_QUEUES, &ADMIN_ROUTES_LETTERS, &ADMIN_ROUTES_WORKERS, &ADMIN_ROUTES_OVERVIEW};
 const size_t ADMIN_ROUTES_COUNT = ARRAY_LEN(ADMIN_ROUTES);
 
-/*
- * Segment by segment and byte by byte: nothing is decoded or tidied up before, so there is one
- * spelling of an address, and "//", "/./" or "%2f" are other ones that do not exist.
- */
-static bool matches(const char *pattern, const char *path,
-                    struct admin_segment ids[ADMIN_PATH_IDS_MAX])
-{
-    size_t n = 0;
-
-    while (*pattern && *path) {
-        size_t want = strcspn(pattern + 1, "/"), have = strcspn(path + 1, "/");
-
-        if (*pattern != '/' || *path != '/') {
-            return false;
-        }
-        if (pattern[1] == '{') {
-            MUST(n < ADMIN_PATH_IDS_MAX);
-            ids[n++] = (struct admin_segment){path + 1, have};
-        } else if (want != have || memcmp(pattern + 1, path + 1, want) != 0) {
-            return false;
-        }
-        if (have == 0) {
-            return false;
-        }
-        pattern += 1 + want;
-        path += 1 + have;
-    }
-    return *pattern == *path;
-}
-
 const struct admin_route *admin_route_find(const char *path, enum evhttp_cmd_type method,
                                            unsigned *methods,
                                            struct admin_segment ids[ADMIN_PATH_IDS_MAX])
@@ -49,7 +19,7 @@ const struct admin_route *admin_route_find(const char *path, enum evhttp_cmd_typ
         for (size_t i = 0; i < ADMIN_ROUTES[t]->count; i++) {
             const struct admin_route *r = &ADMIN_ROUTES[t]->rows[i];
 
-            if (!matches(r->path, path, seen)) {
+            if (!admin_path_matches(r->path, path, seen)) {
                 continue;
             }
             *methods |= r->method;

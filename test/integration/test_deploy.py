@@ -98,7 +98,8 @@ def test_compose_keeps_the_queue_and_hides_the_servers(compose):
     assert options["--maxmemory-policy"] == "noeviction"
     assert "ports" not in compose["services"]["redis"]
     assert "ports" not in compose["services"]["postgres"]
-    assert compose["services"]["api"]["ports"] == ["${API_BIND:-127.0.0.1:8000}:8000"]
+    assert compose["services"]["api"]["ports"] == ["${API_BIND:-127.0.0.1:8000}:8000",
+                                                   "${ADMIN_BIND:-127.0.0.1:8001}:8001"]
 
 
 def test_compose_gives_time_to_stop(compose):

@@ -37,3 +37,4 @@ TEST_DEPS_cors := api/cors.o
 TEST_DEPS_details := api/details.o api/detail.o api/packed.o
 TEST_DEPS_alert := scheduler/alert_facts.o scheduler/alert_send.o
 TEST_DEPS_quota := api/quota.o
+TEST_DEPS_admin := api/admin/path.o api/admin/body.o worker/progress.o
