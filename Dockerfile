@@ -12,6 +12,7 @@ RUN apt-get update \
       libevent-dev \
       libhiredis-dev \
       libpq-dev \
+      libsystemd-dev \
       libssl-dev \
       make \
       pkg-config \
@@ -33,6 +34,7 @@ RUN apt-get update \
       libevent-extra-2.1-7 \
       libhiredis0.14 \
       libpq5 \
+      libsystemd0 \
       libssl3 \
       tzdata \
       zlib1g \

@@ -53,15 +53,15 @@ $(OUT)/libcommon.a: $(COMMON)
 $(OUT)/bin/aion2-worker: $(call obj,worker/*.c) $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
-	@$(link) -o $@ $^ -levent_core -levent_extra -lcurl $(LIBS)
+	@$(link) -o $@ $^ -levent_core -levent_extra -lcurl -lsystemd $(LIBS)
 $(OUT)/bin/aion2-beat: $(call obj,scheduler/*.c) $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
-	@$(link) -o $@ $^ -levent_core -levent_extra -lcurl $(LIBS)
+	@$(link) -o $@ $^ -levent_core -levent_extra -lcurl -lsystemd $(LIBS)
 $(OUT)/bin/aion2-api: $(call obj,api/*.c) $(call obj,api/admin/*.c) $(OUT)/gen/assets.o $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
-	@$(link) -o $@ $^ -levent_core -levent_extra -lcurl $(LIBS)
+	@$(link) -o $@ $^ -levent_core -levent_extra -lcurl -lsystemd $(LIBS)
 $(OUT)/bin/aion2ctl: $(call obj,ctl/*.c) $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
@@ -93,7 +93,7 @@ include test/unit/deps.mk
 $(UNIT_BINS): $(OUT)/test/%: $(OUT)/test/unit/%.o $$(addprefix $(OUT)/,$$(TEST_DEPS_$$(subst test_,,$$(@F)))) $(OUT)/libcommon.a
 	@mkdir -p $(@D)
 	@echo "  LD  $@"
-	@$(link) -o $@ $^ -lcmocka -levent_core -levent_extra -lcurl $(LIBS)
+	@$(link) -o $@ $^ -lcmocka -lsystemd -levent_core -levent_extra -lcurl $(LIBS)
 # An allocation that is refused must come back as NULL under ASan too.
 unit: export ASAN_OPTIONS = allocator_may_return_null=1
 unit: $(UNIT_BINS)
@@ -132,7 +132,7 @@ fuzz:
 build/fuzz/%: test/fuzz/%.c FORCE
 	@mkdir -p build/fuzz
 	$(FUZZ_CC) $(CPPFLAGS) -std=c11 -g -O1 -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all \
-	  -ffp-contract=off -o $@ $< $(FUZZ_DEPS_$(patsubst fuzz_%,%,$*)) $(FUZZ_COMMON) $(OUT)/gen/migrations.c -levent_core -levent_extra -lcurl $(LIBS)
+	  -ffp-contract=off -o $@ $< $(FUZZ_DEPS_$(patsubst fuzz_%,%,$*)) $(FUZZ_COMMON) $(OUT)/gen/migrations.c -lsystemd -levent_core -levent_extra -lcurl $(LIBS)
 
 SOURCES := $(wildcard common/*.[ch] worker/*.[ch] scheduler/*.[ch] api/*.[ch] api/admin/*.[ch] ctl/*.[ch] \
              test/unit/*.[ch] test/fuzz/*.[ch] test/integration/*.[ch])
@@ -146,6 +146,16 @@ install: all
 	install -m 0755 $(BINS) $(DESTDIR)$(PREFIX)/bin
 	install -d $(DESTDIR)$(PREFIX)/share/bash-completion/completions
 	$(OUT)/bin/aion2ctl completion bash >$(DESTDIR)$(PREFIX)/share/bash-completion/completions/aion2ctl
+	install -d $(DESTDIR)$(PREFIX)/lib/systemd/system $(DESTDIR)$(PREFIX)/lib/sysusers.d
+	for unit in packaging/systemd/*.service packaging/systemd/*.target; do \
+	  sed 's#/usr/local/#$(PREFIX)/#' $$unit >$(DESTDIR)$(PREFIX)/lib/systemd/system/$${unit##*/} || exit 1; done
+	install -m 0644 packaging/systemd/aion2rank.sysusers $(DESTDIR)$(PREFIX)/lib/sysusers.d/aion2rank.conf
+	install -d $(DESTDIR)$(PREFIX)/share/aion2rank/prometheus $(DESTDIR)$(PREFIX)/share/aion2rank/grafana \
+	  $(DESTDIR)$(PREFIX)/share/doc/aion2rank
+	install -m 0644 packaging/systemd/aion2rank.env $(DESTDIR)$(PREFIX)/share/aion2rank
+	install -m 0644 packaging/prometheus/*.yml $(DESTDIR)$(PREFIX)/share/aion2rank/prometheus
+	install -m 0644 packaging/grafana/*.json $(DESTDIR)$(PREFIX)/share/aion2rank/grafana
+	install -m 0644 README.md CHANGELOG.md $(wildcard docs/*.md) $(DESTDIR)$(PREFIX)/share/doc/aion2rank
 
 clean:
 	rm -rf build

@@ -17,6 +17,7 @@
 #include "api/loop.h"
 #include "common/log.h"
 #include "common/net.h"
+#include "common/notify.h"
 #include "common/zone.h"
 
 enum { EXIT_OK = 0, EXIT_FAILED = 1, EXIT_USAGE = 64 };
@@ -156,16 +157,26 @@ static void raise_file_limit(const struct api_settings *s)
     }
 }
 
-static void wait_for_stop(void)
+/* Until a signal; meanwhile systemd hears that every serving thread turns. */
+static void wait_for_stop(const struct health *h)
 {
+    const struct timespec turn = {.tv_sec = 1};
+    char why[PROBE_WHY_SIZE];
     sigset_t set;
     int sig;
 
     sigemptyset(&set);
     sigaddset(&set, SIGTERM);
     sigaddset(&set, SIGINT);
-    while (sigwait(&set, &sig) != 0) {
+    notify_ready("serving");
+    while ((sig = sigtimedwait(&set, NULL, &turn)) < 0) {
+        if (health_is_live(h, why)) {
+            notify_progress();
+        } else {
+            notify_status("%s", why);
+        }
     }
+    notify_stopping();
     log_info("api.stopping", "signal=%d", sig);
 }
 
@@ -222,7 +233,7 @@ static int serve(const struct api_settings *s, const struct sockaddr_storage *ad
     if (started == threads && (admin = admin_start(s, &e)) != NULL &&
         (health = health_start(s, loader, loops, started, &e)) != NULL) {
         log_info("api.ready", "listen=%s threads=%d", s->listen, threads);
-        wait_for_stop();
+        wait_for_stop(health);
     } else {
         log_error("api.start", "error=%s", LOGQ(e.text));
     }

@@ -8,6 +8,7 @@
 #include "common/clock.h"
 #include "common/keys.h"
 #include "common/log.h"
+#include "common/notify.h"
 #include "scheduler/alive.h"
 #include "scheduler/figures.h"
 #include "scheduler/look.h"
@@ -43,6 +44,7 @@ struct beat {
     int backoff_ms;
     bool measured;                            /* offset_us is more than a guess */
     bool looked;                              /* Redis has been found fit */
+    bool ready;                               /* and said so */
     bool refused;                             /* and this one has not */
     bool hidden;                              /* our entry cannot be renewed, and that was logged */
     char away[sizeof((struct err *)0)->text]; /* why Redis is away, as logged; "": it is not */
@@ -280,6 +282,16 @@ static void redis_is_back(struct beat *b)
     b->backoff_ms = BACKOFF_MIN_MS;
 }
 
+/* Systemd hears it once it sends, and then what it works on. */
+static void tell_ready(struct beat *b)
+{
+    if (!b->ready) {
+        notify_ready("connected to Redis");
+        b->ready = true;
+    }
+    notify_status("%zu schedules", b->table.count);
+}
+
 bool beat_run(const struct beat_config *cfg)
 {
     struct beat b = {.cfg = cfg, .backoff_ms = BACKOFF_MIN_MS, .tell = {.db = cfg->redis.db}};
@@ -288,16 +300,20 @@ bool beat_run(const struct beat_config *cfg)
     uuid_random(b.boot);
     b.good_us = clock_wall_us();
     while (!*cfg->stop && !b.refused) {
+        notify_progress(); /* each turn has dealt with what was due, or found Redis away */
         if (redis_is_there(&b, &e) && check_if_due(&b, &e) && send_if_due(&b, &e) &&
             renew_if_due(&b, &e)) {
             redis_is_back(&b);
+            tell_ready(&b);
             figures_turned(true);
             wait_for_work(&b);
         } else if (!b.refused) {
             figures_turned(false);
+            notify_status("Redis is away: %.150s", e.text);
             redis_is_away(&b, &e);
         }
     }
+    notify_stopping();
     if (b.rds) {
         alive_goodbye(b.rds, b.boot);
         redisFree(b.rds);

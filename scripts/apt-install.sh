@@ -29,7 +29,7 @@ note_new_services() {
     local p
     for p in "$@"; do
         case $p in
-        redis-server) new_services+=(redis-server) ;;
+        redis-server | prometheus) new_services+=("$p") ;;
         postgresql-*) [ -d /etc/postgresql ] || new_services+=(postgresql) ;;
         esac
     done

@@ -7,6 +7,7 @@
 #include "common/json.h"
 #include "common/keys.h"
 #include "common/log.h"
+#include "common/notify.h"
 #include "common/pg.h"
 #include "common/rds.h"
 #include "common/rds_info.h"
@@ -62,6 +63,7 @@ bool checks_schema_allows_start(const struct settings *s)
         }
         if (!told) {
             log_warn("schema.waiting", "error=%s", LOGQ(e.text));
+            notify_status("waiting for aion2ctl migrate");
             told = true;
         }
         nanosleep(&(struct timespec){.tv_sec = SCHEMA_WAIT_S}, NULL);

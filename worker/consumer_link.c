@@ -6,6 +6,7 @@
 #include "common/clock.h"
 #include "common/log.h"
 #include "common/loop.h"
+#include "common/notify.h"
 #include "worker/consumer_parts.h"
 #include "worker/figures.h"
 
@@ -112,6 +113,21 @@ static void known_numbers(const struct consumer *c, struct buf *out)
     }
 }
 
+/* The supervisor's loop turns, and either Redis has answered it or it is known to be away. */
+static void tell_progress(const struct consumer *c)
+{
+    notify_progress();
+    if (c->stopping) {
+        return;
+    }
+    if (c->registered) {
+        notify_status("%d running, %d held, %d children", c->jobs.in_state[JOB_RUNNING],
+                      c->jobs.count, pool_alive_count(c->pool));
+    } else {
+        notify_status("Redis is away; what runs goes on");
+    }
+}
+
 static void on_registered(void *ctx, UNUSED uint64_t number, const redisReply *r)
 {
     struct consumer *c = ctx;
@@ -123,6 +139,7 @@ static void on_registered(void *ctx, UNUSED uint64_t number, const redisReply *r
              c->self.boot, LOGQ(c->cf.settings->task_queue));
     c->registered = true;
     c->heard_ms = clock_mono_ms();
+    notify_ready("registered with Redis");
     consumer_send_steps(c);
     loop_arm_ms(c->beat_timer, 0); /* what is due, what dead workers held */
     consumer_take_again(c);
@@ -211,6 +228,7 @@ static void on_heartbeat(void *ctx, uint64_t number, const redisReply *r)
         return;
     }
     on_tidied(c, &b);
+    tell_progress(c);
     if (number & 1 && !c->registered) {
         c->registered = true;
         consumer_send_steps(c);
@@ -295,6 +313,7 @@ static void on_beat_timer(UNUSED evutil_socket_t fd, UNUSED short what, void *ar
     loop_arm_ms(c->beat_timer, BROKER_HEARTBEAT_EVERY_MS);
     give_back_memory(c);
     if (c->leaving || !rdsa_is_up(c->redis)) {
+        tell_progress(c); /* a restart would not bring Redis back */
         return;
     }
     if (c->registered) {

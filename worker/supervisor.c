@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "common/log.h"
+#include "common/notify.h"
 #include "worker/checks.h"
 #include "worker/consumer.h"
 #include "worker/health.h"
@@ -57,6 +58,7 @@ static void stop(void *ctx)
         return;
     }
     s->stopping = true;
+    notify_stopping();
     say_offline(s);
     if (!s->reloading) {
         stop_consumer(s, consumer_stop);
@@ -81,6 +83,7 @@ static void on_quit_signal(UNUSED evutil_socket_t sig, UNUSED short what, void *
     struct supervisor *s = arg;
 
     log_warn("worker.stopping_now", "reason=SIGQUIT");
+    notify_stopping();
     s->stopping = true;
     s->reloading = false;
     say_offline(s);
@@ -102,6 +105,7 @@ static void on_reload_accepted(void *arg)
 
     if (!s->stopping && !s->reloading) {
         s->reloading = true;
+        notify_reloading();
         stop_consumer(s, consumer_stop);
     }
 }

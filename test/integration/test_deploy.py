@@ -114,7 +114,7 @@ def test_compose_runs_programs_that_exist_with_settings_that_exist(compose, serv
     described = compose["services"][service]
     usage = run_program(program, "--help", check=True).stdout
     assert described["command"] == [program]
-    assert described["healthcheck"]["test"] == ["CMD", program, "--healthcheck"]
+    assert described["healthcheck"]["test"] == ["CMD", program, "--healthcheck", "ready"]
     assert "--healthcheck" in usage
     known = "".join(run_program(p, "--help", check=True).stdout for p in PROGRAMS)
     for setting in described["environment"]:
