@@ -71,10 +71,14 @@ static void on_timer(UNUSED evutil_socket_t fd, UNUSED short what, void *job)
     j->on_timer(j);
 }
 
+const struct source_reply SOURCE_TOO_LATE = {.outcome = SOURCE_UNAVAILABLE,
+                                             .reason = "the source did not answer in time"};
+
 static void on_deadline(UNUSED evutil_socket_t fd, UNUSED short what, void *job)
 {
-    source_job_end(job, &(struct source_reply){.outcome = SOURCE_UNAVAILABLE,
-                                               .reason = "the source did not answer in time"});
+    struct source_job *j = job;
+
+    j->src->adapter->late(j);
 }
 
 static void job_free(struct source_job *j)
@@ -175,7 +179,7 @@ static struct source_job *job_new(struct source *s, bool sheet, const char *serv
     } else {
         source_job_after(j, 0, sheet ? s->adapter->sheet : source_lookup_begin);
     }
-    loop_arm_ms(j->deadline, sheet ? SOURCE_SHEET_MS : SOURCE_LOOKUP_MS);
+    loop_arm_ms(j->deadline, sheet ? s->sheet_ms : s->lookup_ms);
     return j;
 }
 
@@ -264,6 +268,8 @@ struct source *source_new(const struct source_config *config, struct err *e)
     s->base = config->base;
     s->settings = config->settings;
     s->rdsa = config->rdsa;
+    s->lookup_ms = config->lookup_ms ? config->lookup_ms : SOURCE_LOOKUP_MS;
+    s->sheet_ms = config->sheet_ms ? config->sheet_ms : SOURCE_SHEET_MS;
     s->adapter = find_adapter(s->settings->adapter);
     MUST(s->adapter); /* the settings are a choice of them */
     s->born_ms = clock_mono_ms();

@@ -96,6 +96,8 @@ struct source_config {
     struct event_base *base;
     const struct source_settings *settings; /* borrowed */
     struct rdsa *rdsa; /* borrowed; NULL, or down: this process keeps a pace of its own */
+    int64_t lookup_ms,
+        sheet_ms; /* how long either may take; 0: SOURCE_LOOKUP_MS, SOURCE_SHEET_MS */
 };
 /* NULL and *e when the settings will not do. */
 struct source *source_new(const struct source_config *config, struct err *e) MUST_CHECK;

@@ -25,6 +25,19 @@ static struct gate_pace pace_of(const struct source_job *j)
                               .lease_ms = s->timeout_ms + LEASE_MORE_MS};
 }
 
+/* ---- what Redis says is remembered, for when it is away ---- */
+
+static void note_rest(struct source *s, int64_t rest_ms)
+{
+    s->gate.rest_until_ms = clock_mono_ms() + rest_ms;
+}
+
+static void note_start(struct source *s)
+{
+    s->gate.has_started = true;
+    s->gate.started_ms = clock_mono_ms();
+}
+
 /* ---- telling the gate, and the end ---- */
 
 static void log_report(const struct source_job *j, int64_t rest_ms)
@@ -44,7 +57,11 @@ static void on_told(struct source_job *j, const redisReply *r)
     int64_t rest_ms =
         told ? r->integer : gate_local_tell(&s->gate, &a->report, a->id, clock_mono_ms());
 
-    s->untold |= !told && rest_ms > 0;
+    if (told) {
+        note_rest(s, rest_ms);
+    } else {
+        s->untold |= rest_ms > 0;
+    }
     log_report(j, rest_ms);
     if (a->again) {
         a->again = false;
@@ -159,6 +176,7 @@ static void turned_away(struct source_job *j, const struct gate_answer *g)
         err_set(&asked->err, ERR_RETRYABLE, "SourceCrowded",
                 "too many requests wait for the source");
     } else {
+        note_rest(j->src, g->wait_ms);
         asked->outcome = SOURCE_RESTING;
         err_set(&asked->err, ERR_RETRYABLE, "SourceResting",
                 "the source is given a rest for another %" PRId64 " s", (g->wait_ms + 999) / 1000);
@@ -177,6 +195,7 @@ static void on_start(struct source_job *j, const redisReply *r)
         g = gate_local_start(&j->src->gate, &pace, j->ask.id, clock_mono_ms());
     }
     if (g.verdict == GATE_GO) {
+        note_start(j->src);
         send_request(j);
     } else if (g.verdict == GATE_WAIT) {
         source_job_after(j, g.wait_ms, start_gate);

@@ -113,9 +113,18 @@ static void begin(struct source_job *j)
     }
 }
 
+static void late(struct source_job *j)
+{
+    source_job_end(j, &SOURCE_TOO_LATE);
+}
+
 static void stop(UNUSED struct source_job *j)
 {
 }
 
-const struct source_adapter SOURCE_DUMMY = {
-    .name = "dummy", .any_server = true, .lookup = begin, .sheet = begin, .stop = stop};
+const struct source_adapter SOURCE_DUMMY = {.name = "dummy",
+                                            .any_server = true,
+                                            .lookup = begin,
+                                            .sheet = begin,
+                                            .late = late,
+                                            .stop = stop};

@@ -23,8 +23,8 @@ struct source_job;
 typedef void (*source_job_fn)(struct source_job *j);
 
 /*
- * An adapter ends a job with source_job_end, once. stop: the job is given up or has ended; frees
- * what the adapter made for it.
+ * An adapter ends a job with source_job_end, once. late: it must do so now. stop: the job is given
+ * up or has ended; frees what the adapter made for it.
  */
 struct source_adapter {
     const char *name;
@@ -32,6 +32,7 @@ struct source_adapter {
     bool asks_site;
     source_job_fn lookup;
     source_job_fn sheet;
+    source_job_fn late;
     source_job_fn stop;
 };
 extern const struct source_adapter SOURCE_DUMMY, SOURCE_PLAYNC;
@@ -116,6 +117,7 @@ struct source {
     const struct source_settings *settings;
     const struct source_adapter *adapter;
     struct rdsa *rdsa;
+    int64_t lookup_ms, sheet_ms;
     struct source_anchor *anchor;
     struct fetch *fetch; /* NULL: the adapter asks no site */
     struct source_job *jobs;
@@ -134,6 +136,8 @@ struct source {
 void source_job_after(struct source_job *j, int64_t ms, source_job_fn fn);
 /* Tells everybody who waits, and frees the job. */
 void source_job_end(struct source_job *j, const struct source_reply *reply);
+/* What a job that took too long ends with. */
+extern const struct source_reply SOURCE_TOO_LATE;
 
 /* ---- source_flow.c ---- */
 

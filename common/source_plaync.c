@@ -321,6 +321,16 @@ static void begin(struct source_job *j)
     advance(j);
 }
 
+/* What has been read so far is worth something; before it began there is nothing. */
+static void late(struct source_job *j)
+{
+    if (j->state) {
+        end_job(j, &SOURCE_TOO_LATE);
+    } else {
+        source_job_end(j, &SOURCE_TOO_LATE);
+    }
+}
+
 static void stop(struct source_job *j)
 {
     source_ask_stop(j);
@@ -328,5 +338,9 @@ static void stop(struct source_job *j)
     j->state = NULL;
 }
 
-const struct source_adapter SOURCE_PLAYNC = {
-    .name = "plaync", .asks_site = true, .lookup = begin, .sheet = begin, .stop = stop};
+const struct source_adapter SOURCE_PLAYNC = {.name = "plaync",
+                                             .asks_site = true,
+                                             .lookup = begin,
+                                             .sheet = begin,
+                                             .late = late,
+                                             .stop = stop};

@@ -24,11 +24,14 @@ struct settings {
     struct source_settings source;
     const char *redis_url;
     const char *log_level;
+    int64_t lookup_ms, sheet_ms;
 };
 static const struct conf_item ITEMS[] = {
     SOURCE_CONF_ITEMS(struct settings, source),
     CONF_STR("REDIS_URL", struct settings, redis_url, "", CONF_PLAIN, "empty: without"),
     CONF_STR("LOG_LEVEL", struct settings, log_level, "info", CONF_PLAIN, "least severe events"),
+    CONF_INT("LOOKUP_MS", struct settings, lookup_ms, "0", 0, 60000, "how long one may take"),
+    CONF_INT("SHEET_MS", struct settings, sheet_ms, "0", 0, 60000, "how long one may take"),
 };
 
 #define ASKS_MAX 256
@@ -178,6 +181,8 @@ static int run_asks(void)
         give_up(e.text);
     }
     log_init("probe", log_level_parse(settings.log_level, &level) ? level : LOG_INFO);
+    cf.lookup_ms = settings.lookup_ms;
+    cf.sheet_ms = settings.sheet_ms;
     cf.rdsa = p.rdsa = open_redis(&p, settings.redis_url);
     p.src = source_new(&cf, &e);
     if (!p.src) {

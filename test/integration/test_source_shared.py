@@ -120,6 +120,27 @@ def test_a_process_that_dies_with_a_request_under_way(site, start, redis):
     assert start(*asks(site.person("15"))).answers()[0].outcome == FOUND
 
 
+def test_an_answer_that_comes_too_late_lets_others_go_on(site, start, redis):
+    """Whoever gives up tells the gate and gives the claim back."""
+    site.delay = 30
+    person = site.person("13")
+    (answer,) = start(*asks(person), LOOKUP_MS=700).answers()
+    assert answer.outcome == UNAVAILABLE and "in time" in answer.reason
+    assert redis.hget(GATE, "given_up") == b"1" and not redis.hexists(GATE, "flight_id")
+    site.delay = 0
+    redis.delete(*redis.scan_iter(LOOKUP + "*"))
+    assert start(*asks(person)).answers()[0].outcome == FOUND
+
+
+def test_a_sheet_that_takes_too_long_keeps_what_it_has(site, start, redis):
+    site.on("item", site_.edit(lambda doc: None), times=6)
+    site.on("item", site_.drip(1))
+    (answer,) = start(*asks(site.person("13"), kind="sheet"), SHEET_MS=5000).answers()
+    assert answer.outcome == UNAVAILABLE and "in time" in answer.reason
+    assert answer.stats["mode"] == "profile" and len(answer.raw["items"]) == 6
+    assert redis.hget(GATE, "given_up") == b"1" and not redis.hexists(GATE, "flight_id")
+
+
 def test_too_many_for_one_pace(site, start):
     """Who would wait for longer than somebody has patience is told so at once."""
     questions = [("lookup", "Siel", f"nobody{i}") for i in range(6)]
@@ -306,4 +327,17 @@ def test_a_rest_that_redis_did_not_hear_of_is_told_when_it_is_back(site, start, 
     assert site.count() == 2
     (answer,) = start(*asks(site.person("16"))).answers()
     assert answer.outcome == RESTING and 200_000 < answer.retry_after_ms <= 300_000
+    assert probe.answers() == []
+
+
+def test_a_rest_that_redis_told_of_holds_when_it_is_away(site, start, redis_server):
+    client = redis_server.client()
+    client.hset(GATE, "rest_until_ms", int(client.time()[0] + 500) * 1000)
+    probe = start(*asks(site.person("15")))
+    assert probe.answer().outcome == RESTING
+    redis_server.kill()
+    probe.ask(*asks(site.person("13")))
+    answer = probe.answer()
+    assert answer.outcome == RESTING and 400_000 < answer.retry_after_ms < 500_000
+    assert site.count() == 0
     assert probe.answers() == []
