@@ -65,12 +65,14 @@ static bool run_steps(struct batch *b, struct err *e)
 {
     for (size_t i = 0; i < ARRAY_LEN(STEPS) && !b->result; i++) {
         int64_t start = clock_mono_us();
+        bool ok;
 
         progress_begin_phase(b->req->progress, b->req->number, STEPS[i].name);
-        if (task_cancelled(b->req, e) || !STEPS[i].run(b, e)) {
+        ok = !task_cancelled(b->req, e) && STEPS[i].run(b, e);
+        b->phases[b->phase_count++] = (struct batch_phase){STEPS[i].name, seconds_since(start)};
+        if (!ok) {
             return err_prefix(e, STEPS[i].name);
         }
-        b->phases[b->phase_count++] = (struct batch_phase){STEPS[i].name, seconds_since(start)};
         figures_batch_step(STEPS[i].name, clock_mono_us() - start);
     }
     return true;

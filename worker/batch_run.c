@@ -246,21 +246,26 @@ bool batch_finish_row(struct batch *b, const char *state, const cJSON *result, s
     return ours;
 }
 
+/* A run that was cancelled stays that; how long its phases took is of interest all the same. */
+static const char FAILURE_SQL[] =
+    "UPDATE batch_runs SET error = CASE state WHEN 'running' THEN $3 ELSE error END,"
+    " finished_at = coalesce(finished_at, clock_timestamp()), phases = $4,"
+    " state = CASE state WHEN 'running' THEN 'failed' ELSE state END"
+    " WHERE id = $1 AND owner = $2 AND state IN ('running', 'cancelled')";
+
 static bool write_failure(const struct batch *b, PGconn *c, const struct err *why, struct err *e)
 {
     char run[24];
     char text[sizeof why->type + sizeof why->text + 4];
-    const char *values[] = {run, b->owner, text};
+    char *phases = phases_json(b);
+    const char *values[] = {run, b->owner, text, phases ? phases : "{}"};
     PGresult *r;
 
     snprintf(run, sizeof run, "%" PRId64, b->run_id);
     snprintf(text, sizeof text, "%s: %s", why->type, why->text);
-    r = pg_exec_params(c,
-                       "UPDATE batch_runs SET state = 'failed', error = $3,"
-                       " finished_at = clock_timestamp()"
-                       " WHERE id = $1 AND owner = $2 AND state = 'running'",
-                       ARRAY_LEN(values), values, e);
+    r = pg_exec_params(c, FAILURE_SQL, ARRAY_LEN(values), values, e);
     PQclear(r);
+    free(phases);
     return r != NULL;
 }
 

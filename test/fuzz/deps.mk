@@ -8,6 +8,5 @@ FUZZ_DEPS_term := ctl/term.c
 FUZZ_DEPS_copy_out := api/image.c api/image_build.c api/image_load.c
 FUZZ_DEPS_flow := $(wildcard worker/flow*.c)
 FUZZ_DEPS_envelope := ctl/events_line.c ctl/term.c
-FUZZ_DEPS_schedule := ctl/why_tell.c
 FUZZ_DEPS_packed := api/packed.c
 FUZZ_DEPS_admin := api/admin/path.c api/admin/body.c api/query.c

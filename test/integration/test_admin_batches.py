@@ -133,6 +133,8 @@ def test_a_cancelled_batch_leaves_the_board_alone(admin, pg, worker, point):
     assert published(pg) == before
     shown = admin.json(f"/admin/batches/{run}")
     assert shown["state"] == "cancelled" and "cancelled by env" in shown["error"]
+    wait_for(lambda: admin.json(f"/admin/batches/{run}")["phases"], 20, "the phases it went through")
+    assert admin.json(f"/admin/batches/{run}")["error"] == shown["error"]
     [row] = admin.audit("action = 'batch.cancel'")
     assert row[3] == 200 and row[6] == {"state": "running"} and row[7] == {"state": "cancelled"}
     # The next one runs as ever.
@@ -171,6 +173,20 @@ def test_cancelled_before_it_began(admin, pg, spawn, env, redis_server):
     assert json.loads(redis_server.client().get(f"celery-task-meta-{task}"))["status"] == "REVOKED"
     assert pg.query("SELECT count(*) FROM ranking_state") == [(0,)]
     assert state_of(admin, task) == "cancelled"
+
+
+def test_a_failed_run_tells_how_far_it_came(admin, pg, spawn, env):
+    populate(pg, 3)
+    pg.query("DROP TABLE server_stats CASCADE; SELECT 1")
+    task = start(admin)
+    spawn("aion2-worker", env={**env, "RETRY_BASE_SECONDS": "0"})
+    wait_for(lambda: state_of_row(pg, task) == "failed", 30, "the failure")
+    [(error, phases)] = pg.query("SELECT error, phases FROM batch_runs WHERE task_id = %s", (task,))
+    assert "server_stats" in error and {"read", "score", "write", "publish"} <= set(phases)
+
+
+def state_of_row(pg, task):
+    return pg.value("SELECT state FROM batch_runs WHERE task_id = %s", (task,))
 
 
 def test_what_cannot_be_cancelled(admin, pg):

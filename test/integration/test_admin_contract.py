@@ -6,6 +6,7 @@ below to succeed has them in SUCCESS; one that is not there and needs it fails t
 """
 
 import json
+import signal
 from urllib.parse import quote, urlencode
 
 import jsonschema
@@ -62,7 +63,9 @@ def admin(spawn, pg, redis_server, tmp_path, ctl):
     a.found["QUARANTINE"] = a.json("/admin/quarantine")["letters"][0]["handle"]
     for s in SCOPES:
         wait_for(lambda t=a.tokens[s]["token"]: a.get("/admin/whoami", token=t).status == 200, 20, "the tokens")
-    return a
+    yield a
+    a.program.signal(signal.SIGTERM)
+    assert a.program.wait(30) == 0  # a sanitizer looks for leaks then
 
 
 def fill(admin, path):
