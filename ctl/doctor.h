@@ -35,6 +35,8 @@ void doctor_judge_disk(struct doctor *d, const char *dir);
 redisContext *doctor_redis(struct doctor *d, const struct rds_addr *a);
 /* What our programs keep there: queue, workers, beats, what was put aside. */
 void doctor_jobs(struct doctor *d, redisContext *c);
+/* Types of our keys; a part of doctor_jobs. */
+void doctor_keys(struct doctor *d, redisContext *c);
 void doctor_pg(struct doctor *d);
 
 #endif

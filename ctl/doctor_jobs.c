@@ -190,6 +190,7 @@ void doctor_jobs(struct doctor *d, redisContext *c)
     int64_t waiting;
 
     d->area = "Jobs";
+    doctor_keys(d, c);
     waiting = check_queue(d, c);
     check_workers(d, c, waiting);
     check_beats(d, c);

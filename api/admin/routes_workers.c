@@ -186,9 +186,15 @@ static void revoke_tasks(struct admin_call *c)
 
 static void show_source(struct admin_call *c)
 {
+    const struct source_settings *s = &c->env->settings->source;
     struct err e;
+    cJSON *doc = source_state(c->redis, &e);
 
-    admin_document(c, source_state(c->redis, &e), &e);
+    if (doc) {
+        cJSON_AddStringToObject(doc, "adapter", s->adapter);
+        cJSON_AddNumberToObject(doc, "interval_ms", (double)s->interval_ms);
+    }
+    admin_document(c, doc, &e);
 }
 
 static const struct query_param AUDIT_PARAMS[] = {

@@ -339,7 +339,8 @@ def test_conservation(admin, jobs):
 
 
 def test_source(admin, redis_server):
-    assert admin.json("/admin/source")["state"] == "unused"
+    doc = admin.json("/admin/source")
+    assert (doc["state"], doc["adapter"], doc["interval_ms"]) == ("unused", "dummy", 1000)
     at_ms = now(redis_server) * 1000
     fields = {"ok": 3, "asked": 5, "last_ok_ms": at_ms - 7000, "failures": 2, "busy": 2}
     redis_server.client().hset("aion2:source", mapping=fields)

@@ -44,9 +44,19 @@ def test_a_healthy_system(pg, healthy, spawn):
     assert all("advice" in checks[name] for name in bad)
     for name in [("Redis", "clock"), ("Redis", "eviction"), ("Redis", "persistence"),
                  ("Redis", "disk"), ("PostgreSQL", "clocks"), ("PostgreSQL", "migrations"),
-                 ("PostgreSQL", "in recovery"), ("Jobs", "queue"), ("Jobs", "workers"),
+                 ("PostgreSQL", "in recovery"), ("Jobs", "keys"), ("Jobs", "queue"), ("Jobs", "workers"),
                  ("Jobs", "beats")]:
         assert checks[name]["level"] == "ok", checks[name]
+
+
+@pytest.mark.parametrize("key, should", [("aion2:dead", "list"), ("aion2:delayed", "zset"),
+                                         ("aion2:counters", "hash"), ("aion2:workers", "set")])
+def test_a_key_that_holds_something_else(pg, healthy, key, should):
+    healthy.client().set(key, "mine")
+    checks, _ = doctor(healthy.url, pg.url, code=1)
+    check = checks["Jobs", "keys"]
+    assert check["level"] == "problem" and "RENAME" in check["advice"]
+    assert check["text"] == f"{key} is a string, and should be a {should}"
 
 
 def test_it_is_readable(pg, healthy):
@@ -117,7 +127,7 @@ def test_the_state_of_the_jobs(pg, healthy):
     })
     _, doc = doctor(healthy.url, pg.url, code=1)
     found = [(c["name"], c["level"]) for c in doc["checks"] if c["area"] == "Jobs"]
-    assert found == [("queue", "ok"), ("workers", "problem"), ("workers", "warning"),
+    assert found == [("keys", "ok"), ("queue", "ok"), ("workers", "problem"), ("workers", "warning"),
                      ("beats", "ok"), ("versions", "warning"), ("dead", "warning"), ("lost steps", "warning")]
 
 
