@@ -8,17 +8,40 @@ static const struct {
     const char *alias, *name;
 } ALIASES[] = {{"Nezakan", "Nezekan"}};
 
-const struct realm *realm_find(const char *region, const char *name)
+static const char *undo_alias(const char *name)
 {
     for (size_t i = 0; i < ARRAY_LEN(ALIASES); i++) {
-        name = strcasecmp(ALIASES[i].alias, name) == 0 ? ALIASES[i].name : name;
+        if (strcasecmp(ALIASES[i].alias, name) == 0) {
+            return ALIASES[i].name;
+        }
     }
+    return name;
+}
+
+static bool is_called(const struct realm *r, const char *name)
+{
+    return strcasecmp(r->name, name) == 0 || strcasecmp(r->local_name, name) == 0;
+}
+
+const struct realm *realm_find(const char *region, const char *name)
+{
+    name = undo_alias(name);
     for (size_t i = 0; i < REALM_COUNT; i++) {
         const struct realm *r = &REALMS[i];
 
-        if (strcmp(r->region, region) == 0 &&
-            (strcasecmp(r->name, name) == 0 || strcasecmp(r->local_name, name) == 0)) {
+        if (strcmp(r->region, region) == 0 && is_called(r, name)) {
             return r;
+        }
+    }
+    return NULL;
+}
+
+const char *realm_canonical(const char *name)
+{
+    name = undo_alias(name);
+    for (size_t i = 0; i < REALM_COUNT; i++) {
+        if (is_called(&REALMS[i], name)) {
+            return REALMS[i].name;
         }
     }
     return NULL;

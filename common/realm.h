@@ -24,6 +24,12 @@ extern const size_t REALM_COUNT;
 const struct realm *realm_find(const char *region, const char *name);
 
 /*
+ * The canonical name of a server of whichever region: no local name means different servers in two
+ * of them. NULL: none of ours.
+ */
+const char *realm_canonical(const char *name);
+
+/*
  * Every name under which characters of a server may be stored, the canonical one first: what is
  * stored comes from other programs, too. Of a name that is not known, that name alone. Returns how
  * many; they are static texts, or `name` itself.

@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/realm.h"
 #include "common/text.h"
 
 #define NAME_CHARS_MAX 64
@@ -92,6 +93,20 @@ static void put_null(struct buf *out)
     put_be(out, UINT32_MAX, 4);
 }
 
+/* A server by any of its names becomes the one that everybody stores. */
+static struct span canonical_server(struct span v)
+{
+    char text[4 * NAME_CHARS_MAX + 1];
+    const char *name = NULL;
+
+    if (v.len < sizeof text) {
+        memcpy(text, v.p, v.len);
+        text[v.len] = '\0';
+        name = realm_canonical(text);
+    }
+    return name ? (struct span){name, strlen(name)} : v;
+}
+
 static bool put_text(struct buf *out, const struct import_cells *c, int column, struct err *e)
 {
     struct span v = c->cell[column];
@@ -109,6 +124,9 @@ static bool put_text(struct buf *out, const struct import_cells *c, int column, 
     }
     if (column == COL_SERVER && v.len == 3 && memcmp(v.p, "all", 3) == 0) {
         return refuse(e, column, v, "names the board over all servers; no server can have it");
+    }
+    if (column == COL_SERVER) {
+        v = canonical_server(v);
     }
     put_be(out, v.len, 4);
     buf_add(out, v.p, v.len);

@@ -151,6 +151,7 @@ Open in a browser or with curl:
   $API_URL/api/ranking/top?limit=10
   $API_URL/api/ranking?page=2&page_size=50
   $API_URL/api/servers
+  curl -d '{"server":"시엘","name":"달그림자"}' -H 'Content-Type: application/json' $API_URL/api/search
 
 Look further:
   . $(shell_quote "$RUN_DIR/env")

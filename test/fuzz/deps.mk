@@ -10,3 +10,4 @@ FUZZ_DEPS_flow := $(wildcard worker/flow*.c)
 FUZZ_DEPS_envelope := ctl/events_line.c ctl/term.c
 FUZZ_DEPS_packed := api/packed.c
 FUZZ_DEPS_admin := api/admin/path.c api/admin/body.c api/query.c
+FUZZ_DEPS_post := api/post.c

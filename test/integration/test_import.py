@@ -81,6 +81,17 @@ def test_ndjson(pg):
     assert pg.value("SELECT max(id) FROM characters") < 77
 
 
+def test_names_of_a_server_are_one(pg):
+    names = ["시엘", "Siel", "SIEL", "네자칸", "Nezakan", "Nezekan", "奈薩肯", "Chantra", "우리 서버", "시"]
+    rows = [[name, f"n{i}", "c", 1, 1, "{}"] for i, name in enumerate(names)]
+    assert load(pg, csv_text(rows, ["server", "name", "class", "level", "power", "stats_payload"]))[0] == 0
+    assert [r[0] for r in pg.query("SELECT server FROM characters ORDER BY name")] == \
+        ["Siel"] * 3 + ["Nezekan"] * 4 + names[7:]
+    again = [["Siel", "n0", "c", 2, 1, "{}"], ["시엘", "n0", "c", 3, 1, "{}"]]
+    assert load(pg, csv_text(again, ["server", "name", "class", "level", "power", "stats_payload"]))[0] == 0
+    assert pg.query("SELECT server, level FROM characters WHERE name = 'n0'") == [("Siel", 3)]
+
+
 def test_a_profile_is_stored_as_it_is(pg):
     """On another scale: kept to be shown, never scored (test_batch_rules.py)."""
     payload = {"mode": "profile", "attack": 434, "hp": 165}

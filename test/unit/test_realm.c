@@ -36,6 +36,8 @@ static void test_table(void **state)
         const struct realm *r = &REALMS[i];
 
         assert_ptr_equal(realm_find(r->region, r->name), r);
+        assert_string_equal(realm_canonical(r->local_name), r->name);
+        assert_string_equal(realm_canonical(r->name), r->name);
         assert_ptr_equal(realm_find(r->region, r->local_name), r);
         assert_ptr_equal(realm_by_id(r->region, r->server_id), r);
         assert_true(r->server_id / 1000 == 1 || r->server_id / 1000 == 2);
@@ -59,6 +61,9 @@ static void test_spellings(void **state)
     assert_string_equal(out[0], "Siel");
     assert_int_equal(realm_spellings("kr", "Chantra", out), 1);
     assert_string_equal(out[0], "Chantra");
+    assert_string_equal(realm_canonical("nezakan"), "Nezekan");
+    assert_null(realm_canonical("Chantra"));
+    assert_null(realm_canonical(""));
 }
 
 int main(void)
