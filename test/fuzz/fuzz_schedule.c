@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/schedule.h"
-#include "ctl/why_tell.h"
+#include "common/why.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
