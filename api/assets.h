@@ -17,5 +17,7 @@ extern const char ASSETS_VERSION[];
 
 /* NULL: there is none of that name. */
 const struct asset *asset_find(const char *name);
+/* The media type of a file for readers by the ending of its name; NULL: it is none for them. */
+const char *asset_type(const char *name);
 
 #endif

@@ -8,33 +8,13 @@
 #include "api/assets.h"
 #include "api/html.h"
 #include "api/negotiate.h"
+#include "api/policy.h"
 #include "api/route.h"
 #include "common/text.h"
 
 #define PAGE_MAX_BYTES (256 * KIB)
 #define PREVIEW_MAX    (8 * KIB)
 #define URL_MAX        (4 * KIB)
-
-/*
- * Scripts, styles and data come from here alone, nothing inline runs, and no script can turn text
- * into markup (Trusted Types). data: pictures are those of the style sheets.
- */
-static const char POLICY[] =
-    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
-    "connect-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'; trusted-types 'none'";
-
-static const struct {
-    const char *key, *value;
-} HEADERS[] = {
-    {"Content-Security-Policy", POLICY},
-    {"X-Content-Type-Options", "nosniff"},
-    {"X-Frame-Options", "DENY"},
-    {"Referrer-Policy", "strict-origin-when-cross-origin"},
-    {"Permissions-Policy", "camera=(), geolocation=(), microphone=(), payment=(), usb=()"},
-    {"Cross-Origin-Opener-Policy", "same-origin"},
-    {"Cross-Origin-Resource-Policy", "same-origin"},
-};
 
 struct view {
     const char *page; /* "ranking": its script is web/pages/ranking.js */
@@ -201,8 +181,8 @@ static void send_html(const struct request *rq, const struct view *v, struct buf
 
     snprintf(etag, sizeof etag, "\"%016" PRIx64 "%s\"", text_hash(html->data, html->len),
              gzip ? "-gz" : "");
-    for (size_t i = 0; i < ARRAY_LEN(HEADERS); i++) {
-        reply_add_header(rq, HEADERS[i].key, HEADERS[i].value);
+    for (size_t i = 0; i < POLICY_HEADER_COUNT; i++) {
+        reply_add_header(rq, POLICY_HEADERS[i].key, POLICY_HEADERS[i].value);
     }
     reply_add_header(rq, "Content-Language", PAGE_LANG_NAMES[v->lang]);
     if (v->noindex) {

@@ -10,30 +10,6 @@
 #define PREFIX   "/assets/"
 #define NAME_MAX 160
 
-static const struct {
-    const char *ending, *type;
-} TYPES[] = {
-    {".js", "text/javascript; charset=utf-8"},
-    {".css", "text/css; charset=utf-8"},
-    {".svg", "image/svg+xml"},
-    {".png", "image/png"},
-    {".ico", "image/x-icon"},
-    {".txt", "text/plain; charset=utf-8"},
-};
-
-/* NULL: not a file for readers (the frame is not). */
-static const char *type_of(const char *name)
-{
-    const char *ending = strrchr(name, '.');
-
-    for (size_t i = 0; ending && i < ARRAY_LEN(TYPES); i++) {
-        if (strcmp(TYPES[i].ending, ending) == 0) {
-            return TYPES[i].type;
-        }
-    }
-    return NULL;
-}
-
 /*
  * /assets/VERSION/pages/ranking.js and /assets/pages/ranking.js are web/pages/ranking.js. Only with
  * the present version is it good for ever: while a new release is being rolled out, a page of the
@@ -59,7 +35,7 @@ static const struct asset *find(const char *path, bool *lasting)
     if (snprintf(name, sizeof name, "web/%s", path) >= (int)sizeof name) {
         return NULL;
     }
-    return type_of(name) ? asset_find(name) : NULL;
+    return asset_type(name) ? asset_find(name) : NULL;
 }
 
 void send_asset(const struct request *rq, UNUSED const struct query_value *values)
@@ -82,7 +58,7 @@ void send_asset(const struct request *rq, UNUSED const struct query_value *value
                         .etag = etag,
                         .max_age_s = 3600,
                         .age_s = -1,
-                        .type = type_of(a->name),
+                        .type = asset_type(a->name),
                         .cache = lasting ? "public, max-age=31536000, immutable" : "no-cache"},
         &(struct reply_bytes){
             gzip ? a->gz_begin : a->begin,

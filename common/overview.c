@@ -2,6 +2,7 @@
 
 #include <stdlib.h>
 
+#include "common/alert_store.h"
 #include "common/clock.h"
 #include "common/letters.h"
 #include "common/queues.h"
@@ -120,6 +121,19 @@ static bool add_dead(cJSON *doc, redisContext *c, struct err *e)
     return newest || !is_broken(e);
 }
 
+/* What is wrong by the beats' own judgement. */
+static bool add_alerts(cJSON *doc, redisContext *c, struct err *e)
+{
+    struct alert_store s = {.doc = NULL};
+    bool ok = alert_load(c, &s, e);
+
+    if (ok) {
+        move(doc, s.doc, "alerts");
+    }
+    alert_store_fini(&s);
+    return ok || !is_broken(e);
+}
+
 cJSON *overview_make(const struct overview_of *o, struct overview_links *links,
                      struct overview_found *found)
 {
@@ -133,6 +147,7 @@ cJSON *overview_make(const struct overview_of *o, struct overview_links *links,
     cJSON_AddStringToObject(doc, "at", clock_iso(clock_wall_us(), "Z", iso));
     found->redis = status_add_redis(doc, &of, o->redis_url, c, e) && add_queues(doc, o, c, e) &&
                    add_timetable(doc, o, c, e) && add_dead(doc, c, e) && add_source(doc, c, e) &&
+                   add_alerts(doc, c, e) &&
                    (!o->conservation || status_add_conservation(doc, c, e));
     pg = status_add_pg(doc, o->database_url, links->pg, &links->pg_why);
     found->pg = pg != STATUS_PG_DOWN;

@@ -14,6 +14,7 @@
  *                   the one that is due next first; at most OVERVIEW_SCHEDULES_MAX
  *   "dead_letters"  the newest OVERVIEW_DEAD_MAX, as letters.h has them
  *   "source"        as source_state.h
+ *   "alerts"        what is wrong by the beats' judgement (alert.h): {name: {"since", "text", ...}}
  *   "conservation"  as status.h, when it was asked for
  * A handful of questions, whatever the sizes. What could not be read is absent.
  */

@@ -23,8 +23,8 @@ bool admin_path_matches(const char *pattern, const char *path,
         } else if (want != have || memcmp(pattern + 1, path + 1, want) != 0) {
             return false;
         }
-        if (have == 0) {
-            return false;
+        if (have == 0 && want > 0) {
+            return false; /* "/" is an address, an empty segment of another one is not */
         }
         pattern += 1 + want;
         path += 1 + have;

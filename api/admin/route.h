@@ -19,7 +19,7 @@
  * PostgreSQL and a Redis connection when their row says so.
  */
 #define ADMIN_HANDLER_MAX_S 30
-#define ADMIN_PATH_IDS_MAX  2
+#define ADMIN_PATH_IDS_MAX  3
 
 /* Who asks. */
 struct admin_who {
@@ -104,7 +104,7 @@ struct admin_routes {
 };
 extern const struct admin_routes ADMIN_ROUTES_SELF, ADMIN_ROUTES_BATCHES, ADMIN_ROUTES_SERVERS,
     ADMIN_ROUTES_SCHEDULES, ADMIN_ROUTES_QUEUES, ADMIN_ROUTES_LETTERS, ADMIN_ROUTES_WORKERS,
-    ADMIN_ROUTES_OVERVIEW;
+    ADMIN_ROUTES_OVERVIEW, ADMIN_ROUTES_PAGES;
 extern const struct admin_routes *const ADMIN_ROUTES[];
 extern const size_t ADMIN_ROUTES_COUNT;
 

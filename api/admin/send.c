@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "api/admin/parts.h"
+#include "api/policy.h"
 #include "api/problem.h"
 #include "common/clock.h"
 #include "common/log.h"
@@ -57,7 +58,13 @@ static void add_headers(struct ask *k)
 
     add_header(k, "Content-Type", type_of(c));
     add_header(k, "Cache-Control", "no-store");
-    add_header(k, "X-Content-Type-Options", "nosniff");
+    if (k->route && k->route->open) {
+        for (size_t i = 0; i < POLICY_HEADER_COUNT; i++) {
+            add_header(k, POLICY_HEADERS[i].key, POLICY_HEADERS[i].value);
+        }
+    } else {
+        add_header(k, "X-Content-Type-Options", "nosniff");
+    }
     if (*c->location) {
         add_header(k, "Location", c->location);
     }

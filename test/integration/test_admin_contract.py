@@ -248,6 +248,6 @@ def test_every_other_method_is_refused_with_those_allowed(admin):
 
 
 def test_unknown_addresses(admin):
-    for path in ("/", "/admin", "/admin/", "/admin/nosuch", "/admin/whoami/", "/api/servers", "/health"):
+    for path in ("//", "/admin", "/admin/", "/admin/nosuch", "/admin/whoami/", "/api/servers", "/health"):
         check_problem(admin, admin.get(path), 404)
         check_problem(admin, admin.get(path, token=""), 401)
