@@ -14,6 +14,7 @@
 #define DAY_MAX     4095u
 #define CLASS_MAX   UINT16_MAX
 #define SWEEP_SLICE 65536u
+#define EACH_SLICE  256u
 
 struct entry {
     int64_t id;
@@ -62,6 +63,7 @@ struct details {
     uint32_t epoch;
     uint32_t day; /* number of the day that places are of, 1 to DAY_MAX; 0: none yet */
     char day_text[DETAILS_DAY_SIZE];
+    uint64_t changes;
     uint64_t legion_changes;
     size_t text_bytes;
     struct pool classes, legions;
@@ -256,6 +258,7 @@ static void remove_entry(struct details *s, struct entry *en)
     uint32_t *slot = find_slot(s, en->id);
     uint32_t number = *slot;
 
+    s->changes++;
     s->legion_changes += en->legion != 0;
     drop_text(s, en);
     close_gap(s, (uint32_t)(slot - s->slots));
@@ -342,6 +345,7 @@ void details_put(struct details *s, const struct detail *d, uint32_t key)
     if (en && set(s, en, d)) {
         en->key = key;
         en->epoch = s->epoch;
+        s->changes++;
     } else if (en) {
         remove_entry(s, en);
     }
@@ -536,6 +540,7 @@ void details_put_place(struct details *s, int64_t id, uint32_t rank, uint32_t se
         en->rank = rank;
         en->server_rank = server_rank;
         en->day = s->day & DAY_MAX;
+        s->changes++;
     }
     pthread_rwlock_unlock(&s->lock);
 }
@@ -555,6 +560,72 @@ bool details_get_place(struct details *s, int64_t id, struct details_place *out)
     }
     pthread_rwlock_unlock(&s->lock);
     return known;
+}
+
+/* ---- storing ---- */
+
+static void tell(const struct details *s, const struct entry *en, details_fn fn, void *ctx)
+{
+    struct details_item it = {.key = en->key,
+                              .has_place = en->day != 0 && en->day == s->day,
+                              .rank = en->rank,
+                              .server_rank = en->server_rank};
+
+    if (take_out(s, en, &it.d)) {
+        fn(ctx, &it);
+        detail_fini(&it.d);
+    }
+}
+
+bool details_each(struct details *s, uint32_t *at, details_fn fn, void *ctx)
+{
+    uint32_t end;
+    bool more;
+
+    pthread_rwlock_rdlock(&s->lock);
+    end = s->high - *at < EACH_SLICE ? s->high : *at + EACH_SLICE;
+    for (; *at < end; ++*at) {
+        if (s->entries[*at].used) {
+            tell(s, &s->entries[*at], fn, ctx);
+        }
+    }
+    more = end < s->high;
+    pthread_rwlock_unlock(&s->lock);
+    return more;
+}
+
+void details_restore(struct details *s, const struct details_item *it)
+{
+    struct entry *en;
+
+    pthread_rwlock_wrlock(&s->lock);
+    en = find(s, it->d.id) ? NULL : add(s, it->d.id);
+    if (en && set(s, en, &it->d)) {
+        en->key = it->key;
+        en->rank = it->rank;
+        en->server_rank = it->server_rank;
+        en->day = it->has_place ? s->day & DAY_MAX : 0;
+    } else if (en) {
+        remove_entry(s, en);
+    }
+    pthread_rwlock_unlock(&s->lock);
+}
+
+void details_day(struct details *s, char out[DETAILS_DAY_SIZE])
+{
+    pthread_rwlock_rdlock(&s->lock);
+    memcpy(out, s->day_text, DETAILS_DAY_SIZE);
+    pthread_rwlock_unlock(&s->lock);
+}
+
+uint64_t details_changes(struct details *s)
+{
+    uint64_t changes;
+
+    pthread_rwlock_rdlock(&s->lock);
+    changes = s->changes;
+    pthread_rwlock_unlock(&s->lock);
+    return changes;
 }
 
 /* ---- life ---- */

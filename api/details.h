@@ -5,8 +5,8 @@
 #include "common/err.h"
 
 /*
- * The details of every character, in memory, by id: 80 bytes each and a slot. One thread writes,
- * any thread reads. An entry is in doubt when its character may have changed since it was read;
+ * The details of every character, in memory, by id: 80 bytes each and a slot. Any thread reads and
+ * writes. An entry is in doubt when its character may have changed since it was read;
  * PostgreSQL is asked then, and the entry answers only where PostgreSQL does not.
  */
 #define DETAILS_NAMES_MAX (1024u * 1024)      /* distinct legions */
@@ -55,6 +55,28 @@ void details_begin_day(struct details *s, const char *day);
 void details_put_place(struct details *s, int64_t id, uint32_t rank, uint32_t server_rank);
 /* False: not known. */
 bool details_get_place(struct details *s, int64_t id, struct details_place *out) MUST_CHECK;
+
+/* ---- for storing them (details_file.h) ---- */
+
+/* Somebody as a whole. */
+struct details_item {
+    struct detail d;
+    uint32_t key;
+    bool has_place; /* of details_day() */
+    uint32_t rank, server_rank;
+};
+typedef void (*details_fn)(void *ctx, const struct details_item *it);
+/*
+ * Tells everybody, in pieces: some from *at on, which is 0 at first. False after the last piece. fn
+ * holds up writers; between two pieces somebody may come or go.
+ */
+bool details_each(struct details *s, uint32_t *at, details_fn fn, void *ctx);
+/* Back from a file: in doubt, and not where somebody of that id is there. */
+void details_restore(struct details *s, const struct details_item *it);
+/* The day that places are of; "": none. */
+void details_day(struct details *s, char out[DETAILS_DAY_SIZE]);
+/* Grows with every change worth storing. */
+uint64_t details_changes(struct details *s);
 
 /* Grows with every change of somebody's legion. */
 uint64_t details_legion_changes(struct details *s);

@@ -44,6 +44,7 @@ struct details_feed {
     bool hears;
     int64_t changed[CHANGED_MAX]; /* to be read again */
     size_t changed_count;
+    bool complete;         /* everybody was read at least once */
     bool reading;          /* everybody, slice by slice */
     bool read_again;       /* after that, or now */
     uint32_t since;        /* the doubt that this reading answers */
@@ -67,6 +68,11 @@ struct details_feed *details_feed_new(struct details *store)
 void details_feed_free(struct details_feed *f)
 {
     free(f);
+}
+
+bool details_feed_is_complete(const struct details_feed *f)
+{
+    return f->complete;
 }
 
 static void doubt_all(struct details_feed *f)
@@ -209,6 +215,7 @@ static void end_reading(struct details_feed *f)
 
     details_sweep(f->store, f->since);
     f->reading = false;
+    f->complete = true;
     f->not_before_ms = clock_mono_ms() + PAUSE_MIN_MS + took_ms * PAUSE_FACTOR;
     log_info("details.loaded", "characters=%u ms=%" PRId64, details_count(f->store), took_ms);
 }

@@ -22,6 +22,8 @@ void details_feed_connect(struct details_feed *f, PGconn *pg);
 void details_feed_lost(struct details_feed *f);
 /* Ids with commas between them, or anything else: many, or all. */
 void details_feed_notify(struct details_feed *f, const char *payload);
+/* Everybody was read at least once. */
+bool details_feed_is_complete(const struct details_feed *f);
 /* One piece of work, if there is any. Returns after how many milliseconds there is more. */
 int details_feed_step(struct details_feed *f, PGconn *pg);
 

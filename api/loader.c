@@ -11,7 +11,7 @@
 #include <time.h>
 #include <unistd.h>
 
-#include "api/details_feed.h"
+#include "api/details_keep.h"
 #include "api/figures.h"
 #include "api/image_file.h"
 #include "api/image_load.h"
@@ -43,11 +43,12 @@ struct loader {
     atomic_int state; /* enum loader_state */
     atomic_bool confirmed;
     struct details *details;
-    struct details_feed *feed; /* loader thread only */
-    uint64_t legion_changes;   /* what the table of legions knows of; loader thread only */
-    int64_t legions_at_ms;     /* not to be summed up before; the same */
-    unsigned failures;         /* in a row; loader thread only */
-    unsigned rand_seed;        /* loader thread only */
+    struct details_feed *feed; /* loader thread only, as the next one */
+    struct details_keep keep;
+    uint64_t legion_changes; /* what the table of legions knows of; loader thread only */
+    int64_t legions_at_ms;   /* not to be summed up before; the same */
+    unsigned failures;       /* in a row; loader thread only */
+    unsigned rand_seed;      /* loader thread only */
 
     pthread_mutex_t lock; /* for what follows */
     pthread_cond_t first_look;
@@ -336,6 +337,7 @@ static void take_new(struct loader *l, struct image *img, int64_t started_ms)
         retire(l, old);
     }
     store(l, img);
+    details_keep_mark(&l->keep);
     image_unref(img);
 }
 
@@ -434,6 +436,9 @@ static bool follow(struct loader *l, PGconn *pg)
             look_at_ms = now_ms + look_once(l, pg);
         }
         wait_ms = details_feed_step(l->feed, pg);
+        if (wait_ms > 0) {
+            details_keep_store(&l->keep);
+        }
         legions_ms = build_legions_if_changed(l);
         wait_ms = legions_ms < wait_ms ? legions_ms : wait_ms;
         if (PQstatus(pg) != CONNECTION_OK) {
@@ -478,6 +483,8 @@ static void *run(void *arg)
         }
         if (!stop) {
             set_state(l, LOADER_DETACHED);
+            details_keep_load(&l->keep);
+            build_legions_if_changed(l);
             mark_looked(l);
             complete_if_missing(l);
             stop = wait_or_stop(l, NULL, backoff_ms(l));
@@ -512,6 +519,7 @@ struct loader *loader_start(const struct api_settings *s)
     l->settings = s;
     l->details = details_new();
     l->feed = details_feed_new(l->details);
+    details_keep_init(&l->keep, s->state_dir, l->details, l->feed);
     l->rand_seed = (unsigned)clock_mono_us() ^ (unsigned)getpid();
     l->image = load_stored(s);
     atomic_init(&l->state, LOADER_UNKNOWN);

@@ -11,3 +11,4 @@ FUZZ_DEPS_envelope := ctl/events_line.c ctl/term.c
 FUZZ_DEPS_packed := api/packed.c
 FUZZ_DEPS_admin := api/admin/path.c api/admin/body.c api/query.c
 FUZZ_DEPS_post := api/post.c
+FUZZ_DEPS_details_file := api/details.c api/details_file.c api/detail.c api/packed.c api/state_file.c

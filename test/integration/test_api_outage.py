@@ -13,6 +13,7 @@ import harness
 from board import SIX, Api, add_characters, character_path, publish
 
 IMAGE = "ranking.img"
+DETAILS = "details.bin"
 
 
 @pytest.fixture
@@ -26,6 +27,12 @@ def stored(pg, spawn, tmp_path):
     harness.wait_for((state / IMAGE).exists, 10, "the stored ranking")
     api.run, api.image = run, state / IMAGE
     return api
+
+
+def details_stored(api, times=1):
+    """Until the details were written so often since the service started."""
+    harness.wait_for(lambda: api.program.log().count("event=details.stored") >= times, 20,
+                     "the stored details")
 
 
 def restart(api):
@@ -84,8 +91,64 @@ def test_an_old_ranking_says_so_once_nobody_confirms_it(pg, spawn):
     assert int(api.get("/api/ranking/top").headers["age"]) >= 2
 
 
-def test_a_character_from_the_ranking_alone(stored, pg):
+def test_characters_in_full_after_a_start_without_postgresql(stored, pg):
+    pg.script("UPDATE characters SET legion = 'Moon', item_level = 3000, fetch_failed_at = now() WHERE id % 2 = 0")
+    stored.wait_run(publish(pg))
+    paths = [character_path(row[0], row[1]) for row in SIX]
+    harness.wait_for(lambda: stored.json(paths[1])["legion"] == "Moon", 10, "the change")
+    stored.wait_run(publish(pg))
+    harness.wait_for(lambda: (stored.image.parent / DETAILS).exists(), 10, "the file")
+    details_stored(stored)
+    before = [stored.json(p) for p in paths]
+    legions = stored.json("/api/legions?server=Siel")
     assert stored.program.stop() == 0
+    pg.stop("immediate")
+    restart(stored)
+    stored.program.wait_log("event=details.read_back characters=6")
+    for path, was in zip(paths, before):
+        now = stored.json(path)
+        assert now["snapshot"].pop("stale") is True and was["snapshot"].pop("stale") is False
+        # what it rose since the ranking before and the day's history are in the image and the store
+        assert now == was, path
+    assert stored.json("/api/legions?server=Siel")["legions"] == legions["legions"]
+    stored.get(character_path("Siel", "Nobody")).problem(503)
+    pg.start()
+    pg.script("UPDATE characters SET level = 77")
+    harness.wait_for(lambda: stored.json(paths[0])["level"] == 77, 20, "the change")
+
+
+def test_details_are_written_once_until_something_changes(stored, pg):
+    """Not with each ranking: the disk is not to be worn by what it has already."""
+    details_stored(stored)
+    for _ in range(3):
+        stored.wait_run(publish(pg))
+    assert stored.program.log().count("event=details.stored") == 1
+    pg.script("UPDATE characters SET level = 5 WHERE id = (SELECT min(id) FROM characters)")
+    harness.wait_for(lambda: stored.json(character_path(*SIX[0][:2]))["level"] == 5, 10, "the change")
+    harness.wait_for(lambda: stored.wait_run(publish(pg)) or
+                     stored.program.log().count("event=details.stored") == 2, 20, "the second time")
+
+
+def test_damaged_details_are_refused(stored, pg):
+    details_stored(stored)
+    assert stored.program.stop() == 0
+    path = stored.image.parent / DETAILS
+    good = path.read_bytes()
+    assert with_checksum(good) == good
+    pg.stop("immediate")
+    for damage in ("a flipped bit", "cut off", "empty", "grown", "another magic", "another version", "text"):
+        path.write_bytes(DAMAGES[damage](good))
+        restart(stored)
+        stored.program.wait_log("event=details.read_back refused=")
+        doc = stored.json(character_path("Siel", "나무꾼"))
+        assert doc["stats_payload"] is None and doc["power_score"] == 999
+        stored.program.kill()
+
+
+def test_a_character_from_the_ranking_alone(stored, pg):
+    details_stored(stored)
+    assert stored.program.stop() == 0
+    (stored.image.parent / DETAILS).unlink()
     pg.stop("immediate")
     restart(stored)
     a = stored.get(character_path("Siel", "나무꾼"))
@@ -260,7 +323,7 @@ def test_a_full_disk_is_not_fatal(pg, spawn, tmp_path):
         second = publish(pg)
         api.wait_run(second)
         api.program.wait_log("event=ranking.store ")
-        assert (small / IMAGE).read_bytes() == good and os.listdir(small) == [IMAGE]
+        assert (small / IMAGE).read_bytes() == good and not list(small.glob("*.new"))
         assert first != second
         api.wait_run(publish(pg, where="id <= 6"))
         harness.wait_for(lambda: (small / IMAGE).read_bytes() != good, 10, "storing again")
@@ -287,7 +350,7 @@ def test_a_left_over_file_does_not_disturb(stored, pg):
     restart(stored)
     run = publish(pg)
     stored.wait_run(run)
-    harness.wait_for(lambda: sorted(os.listdir(stored.image.parent)) == [IMAGE], 10, "the rename")
+    harness.wait_for(lambda: not list(stored.image.parent.glob("*.new")), 10, "the rename")
     assert stored.program.stop() == 0
     pg.stop("immediate")
     restart(stored)

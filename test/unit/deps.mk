@@ -15,7 +15,7 @@ TEST_DEPS_score   := worker/score.o worker/order.o worker/population.o worker/na
                      worker/failures.o
 TEST_DEPS_term := ctl/term.o
 TEST_DEPS_table := ctl/table.o ctl/term.o
-TEST_DEPS_image := api/image.o api/image_build.o api/image_file.o api/image_load.o
+TEST_DEPS_image := api/image.o api/image_build.o api/image_file.o api/image_load.o api/state_file.o
 TEST_DEPS_query := api/query.o api/negotiate.o
 # The task table knows every task, so all of the worker but its main().
 TEST_DEPS_job := $(patsubst %.c,%.o,$(filter-out worker/main.c,$(wildcard worker/*.c)))
@@ -34,7 +34,8 @@ TEST_DEPS_cursor := api/cursor.o
 TEST_DEPS_fold := api/fold.o
 TEST_DEPS_complete := api/complete.o api/fold.o api/image.o api/image_build.o
 TEST_DEPS_cors := api/cors.o
-TEST_DEPS_details := api/details.o api/detail.o api/packed.o
+TEST_DEPS_details := api/details.o api/details_file.o api/detail.o api/packed.o api/state_file.o
 TEST_DEPS_alert := scheduler/alert_facts.o scheduler/alert_send.o
 TEST_DEPS_quota := api/quota.o
 TEST_DEPS_admin := api/admin/path.o api/admin/body.o worker/progress.o
+TEST_DEPS_details_file := $(TEST_DEPS_details)
