@@ -12,6 +12,7 @@ from harness import free_port, wait_for
 from servers import Database
 import generations
 import rig
+import slowclients
 import wrk
 from batch import GOAL_SIZE, memory_of, run_batch
 from figures import Figure, Goal, Row
@@ -253,6 +254,8 @@ def measure(bench, database, runs, seconds, say):
             rows += measure_single(stage, nginx)
         say("  changes of the generation")
         rows += measure_change(stage)
+        say("  slow clients")
+        rows += slowclients.measure(stage)
         rows.append(memory_row(api))
     if mirror.characters < GOAL_SIZE:
         for row in rows:
