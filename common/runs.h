@@ -79,9 +79,9 @@ cJSON *runs_start(PGconn *pg, redisContext *redis, int db, const struct runs_sta
 /*
  * Cancels a run that runs or waits. First its row says so, and from then on it cannot publish,
  * whatever its worker does; then the worker is told to end it. {"id", "task_id", "state":
- * "cancelled", "was": "running" or "waiting", "workers": that answered}. "LookupError": there is
- * none; "StateError": it has ended. When Redis fails after the first step the run is cancelled
- * nevertheless, *e says so, and it may be called again.
+ * "cancelled", "was": "running", "waiting" or "cancelled", "told", "workers": that answered}.
+ * told: false when there is no Redis (redis NULL) or it fails: what runs goes on in vain then.
+ * "LookupError": there is no such run; "StateError": it has ended.
  */
 struct runs_cancel {
     const char *run;

@@ -153,11 +153,13 @@ cJSON *runs_cancel(PGconn *pg, redisContext *redis, int db, const struct runs_ca
                    struct err *e)
 {
     cJSON *doc = cancel_row(pg, k, e);
+    struct err ignored;
 
-    if (doc && !tell_workers(redis, db, doc, e)) {
-        err_prefix(e, "the run is cancelled and publishes nothing, but its worker was not told");
-        cJSON_Delete(doc);
-        return NULL;
+    if (doc) {
+        cJSON_AddBoolToObject(doc, "told", redis && tell_workers(redis, db, doc, &ignored));
+    }
+    if (doc && !json_get_arr(doc, "workers")) {
+        cJSON_AddArrayToObject(doc, "workers");
     }
     return doc;
 }

@@ -185,7 +185,8 @@ struct change_of {
     const struct ctl_settings *settings;
     const struct options *o;
     struct note *note;
-    const char *run; /* of cancel */
+    const char *run;    /* of cancel */
+    bool without_redis; /* it is of use, too */
     int db;
 };
 
@@ -220,11 +221,13 @@ static int change(struct change_of *ch,
     struct err e = {0};
     int code = CTL_UNAVAILABLE;
     redisContext *redis = ctl_redis("batch", ch->settings, &addr, &code);
-    PGconn *pg = redis ? ctl_pg("batch", ch->settings, &code) : NULL;
+    PGconn *pg = redis || (ch->without_redis && code == CTL_UNAVAILABLE)
+                     ? ctl_pg("batch", ch->settings, &code)
+                     : NULL;
     cJSON *doc = NULL;
 
     if (pg && note_begin(ch->note, pg, &e)) {
-        ch->db = addr.db;
+        ch->db = redis ? addr.db : 0;
         doc = make(ch, pg, redis, &e);
         ch->note->after = doc;
         note_end(ch->note, pg, doc ? NULL : &e);
@@ -256,7 +259,7 @@ static int cancel(const struct ctl_settings *s, int argc, char **argv)
 {
     struct note note = {.command = "batch", .action = "batch.cancel"};
     struct options o = {0};
-    struct change_of ch = {.settings = s, .o = &o, .note = &note};
+    struct change_of ch = {.settings = s, .o = &o, .note = &note, .without_redis = true};
 
     ch.run = take_run(JSON_OPTS, argc, argv, &o);
     return ch.run ? change(&ch, do_cancel, batch_print_cancelled) : CTL_USAGE;

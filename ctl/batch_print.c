@@ -226,7 +226,12 @@ void batch_print_cancelled(const cJSON *doc)
     struct term t;
 
     term_init(&t, stdout);
-    term_print(&t, TERM_PLAIN, "run %" PRId64 " is cancelled (it was %s); told to %d workers\n",
-               whole(doc, "id"), json_get_str(doc, "was"),
-               cJSON_GetArraySize(json_get_arr(doc, "workers")));
+    term_print(&t, TERM_PLAIN, "run %" PRId64 " is cancelled (it was %s); ", whole(doc, "id"),
+               json_get_str(doc, "was"));
+    if (json_get_bool(doc, "told", false)) {
+        term_print(&t, TERM_PLAIN, "told to %d workers\n",
+                   cJSON_GetArraySize(json_get_arr(doc, "workers")));
+    } else {
+        term_print(&t, TERM_YELLOW, "Redis is away, so a worker that is at it goes on in vain\n");
+    }
 }

@@ -256,10 +256,13 @@ static struct refusal *new_refusal(const struct keeper_refusal *r)
     return n;
 }
 
-void keeper_note_refusal(struct keeper *k, const struct keeper_refusal *r)
+bool keeper_note_refusal(struct keeper *k, const struct keeper_refusal *r)
 {
+    bool noted;
+
     pthread_mutex_lock(&k->lock);
-    if (may_note(k)) {
+    noted = may_note(k);
+    if (noted) {
         struct refusal *n = new_refusal(r);
 
         *k->end = n;
@@ -268,6 +271,7 @@ void keeper_note_refusal(struct keeper *k, const struct keeper_refusal *r)
         pthread_cond_signal(&k->wake);
     }
     pthread_mutex_unlock(&k->lock);
+    return noted;
 }
 
 static bool write_refusal(struct keeper *k, const struct refusal *r, int64_t unnoted, struct err *e)

@@ -35,6 +35,7 @@ struct keeper_refusal {
     const char *detail;
     int status;
 };
-void keeper_note_refusal(struct keeper *k, const struct keeper_refusal *r);
+/* False: too many lately, it is only counted. */
+bool keeper_note_refusal(struct keeper *k, const struct keeper_refusal *r);
 
 #endif

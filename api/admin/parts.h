@@ -44,6 +44,7 @@ struct ask {
     char allow[PROTOCOL_ALLOW_SIZE]; /* 405 */
     bool challenge;                  /* 401 */
     bool replayed;
+    bool quiet; /* one of too many that were refused */
 };
 
 /*

@@ -89,8 +89,8 @@ static void add_headers(struct ask *k)
 static void log_request(const struct ask *k)
 {
     int64_t us = clock_mono_us() - k->began_us;
-    enum log_level level =
-        k->call.status >= 400 || us >= SLOW_US || k->route->action ? LOG_INFO : LOG_DEBUG;
+    bool told = k->call.status >= 400 || us >= SLOW_US || k->route->action;
+    enum log_level level = told && !k->quiet ? LOG_INFO : LOG_DEBUG;
 
     if (log_enabled(level)) {
         log_event(level, "admin.request",

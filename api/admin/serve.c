@@ -18,17 +18,18 @@
 
 /* ---- refusing ---- */
 
-static void note_refusal(const struct ask *k, int status, const char *detail)
+static void note_refusal(struct ask *k, int status, const char *detail)
 {
-    keeper_note_refusal(k->admin->keeper,
-                        &(struct keeper_refusal){
-                            .who = &k->who,
-                            .action = k->route && k->route->action ? k->route->action : "request",
-                            .method = k->method,
-                            .path = k->path,
-                            .key = *k->key ? k->key : NULL,
-                            .detail = detail,
-                            .status = status});
+    const struct keeper_refusal r = {.who = &k->who,
+                                     .action = k->route && k->route->action ? k->route->action
+                                                                            : "request",
+                                     .method = k->method,
+                                     .path = k->path,
+                                     .key = *k->key ? k->key : NULL,
+                                     .detail = detail,
+                                     .status = status};
+
+    k->quiet = !keeper_note_refusal(k->admin->keeper, &r);
 }
 
 /* What looks like a token, or is ours, becomes stars. */
