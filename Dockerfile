@@ -27,6 +27,7 @@ RUN make -s -j"$(nproc)" BUILD=release \
 FROM debian:12-slim
 RUN apt-get update \
  && apt-get install -y --no-install-recommends \
+      ca-certificates \
       libbz2-1.0 \
       libcjson1 \
       libcurl4 \

@@ -44,7 +44,7 @@ PACKAGES_SERVERS=(postgresql-15 redis-server redis-tools tzdata python3)
 PACKAGES_TEST=(libcmocka-dev clang-14 clang-format-14 python3-pytest python3-pytest-xdist
     python3-pytest-timeout python3-celery python3-redis python3-psycopg2 python3-sqlalchemy
     python3-hypothesis python3-aiosmtpd python3-jsonschema python3-yaml prometheus valgrind
-    python3-selenium chromium chromium-driver fonts-noto-cjk)
+    openssl python3-selenium chromium chromium-driver fonts-noto-cjk)
 # For make bench, which names those that are missing.
 PACKAGES_BENCH=(nginx-light wrk ruby-sidekiq python3-rq)
 

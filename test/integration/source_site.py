@@ -17,6 +17,7 @@ import csv
 import functools
 import json
 import re
+import ssl
 import threading
 import time
 from dataclasses import dataclass, field
@@ -252,9 +253,12 @@ class _Rule:
 
 
 class SourceSite:
-    """region: SOURCE_REGION. people: numbers of recordings, all of the region unless given."""
+    """region: SOURCE_REGION. people: numbers of recordings, all of the region unless given.
 
-    def __init__(self, region="tw", people=None):
+    certificate: a PEM file with key and certificate; then it speaks HTTPS.
+    """
+
+    def __init__(self, region="tw", people=None, certificate=None):
         self.region = region
         self.service = region if region in SERVICES else "global"
         self.requests = []
@@ -269,6 +273,11 @@ class SourceSite:
                 self.add(person)
         self._server = _Server(("127.0.0.1", 0), _Handler)
         self._server.site = self
+        self._scheme = "https" if certificate else "http"
+        if certificate:
+            tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            tls.load_cert_chain(certificate)
+            self._server.socket = tls.wrap_socket(self._server.socket, server_side=True)
         self._thread = threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True)
         self._thread.start()
 
@@ -278,7 +287,7 @@ class SourceSite:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self._server.server_port}"
+        return f"{self._scheme}://127.0.0.1:{self._server.server_port}"
 
     def env(self, **more):
         prefix, search, _ = SERVICES[self.service]

@@ -5,6 +5,7 @@ have no Redis: then every process keeps its own pace, and none knows what anothe
 """
 
 import json
+import subprocess
 
 import pytest
 
@@ -573,6 +574,23 @@ def test_nobody_listens(site, person):
     env = site.env(SOURCE_SEARCH_URL=f"http://127.0.0.1:{harness.free_port()}/x")
     (answer,), _ = run_probe(env, ("lookup", person.server, person.name))
     assert answer.outcome == UNAVAILABLE
+
+
+def test_a_certificate_that_nobody_vouches_for(tmp_path):
+    """HTTPS means to know whom we talk to."""
+    pem = tmp_path / "site.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1",
+                    "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", pem, "-out", tmp_path / "cert.pem"],
+                   check=True, capture_output=True)
+    with pem.open("ab") as f:
+        f.write((tmp_path / "cert.pem").read_bytes())
+    site = SourceSite("tw", ["13"], certificate=pem)
+    try:
+        answer = lookup(site, site.person("13"))
+    finally:
+        site.close()
+    assert answer.outcome == UNAVAILABLE and "certificate" in answer.reason
+    assert site.count() == 0
 
 
 @pytest.mark.parametrize("name,value", [
