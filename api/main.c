@@ -301,7 +301,6 @@ int main(int argc, char **argv)
     struct sockaddr_storage addr;
     struct api_settings s;
     const char *kind = NULL;
-    enum log_level level;
     enum action act;
     struct err e;
 
@@ -324,8 +323,7 @@ int main(int argc, char **argv)
     if (act == ACT_HEALTH) {
         return health_check(&s, kind, &addr);
     }
-    MUST(log_level_parse(s.log_level, &level));
-    log_init("api", level);
+    log_open("api", s.log_level, s.log_format);
     zone_start();
     /* Large blocks always go back at once; by itself malloc learns to keep them. */
     mallopt(M_MMAP_THRESHOLD, 1024 * 1024);

@@ -160,6 +160,7 @@ static void start_connecting(struct pgc *c)
         fail_pg(c);
         return;
     }
+    pg_hear(c->pg);
     wait_for(c, EV_WRITE);
 }
 

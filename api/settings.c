@@ -1,5 +1,7 @@
 #include "api/settings.h"
 
+#include "common/log.h"
+
 #include <sched.h>
 
 #include "api/quota.h"
@@ -53,8 +55,7 @@ const struct conf_item API_SETTINGS_ITEMS[] = {
              "seconds after which a character that was not fetched again is shown as stale"),
     SOURCE_CONF_ITEMS(struct api_settings, source),
     PROBE_SETTINGS(struct api_settings),
-    CONF_CHOICE("LOG_LEVEL", struct api_settings, log_level, "info", "debug|info|warn|error",
-                "least severe events to log"),
+    LOG_SETTINGS(struct api_settings),
 };
 const size_t API_SETTINGS_COUNT = ARRAY_LEN(API_SETTINGS_ITEMS);
 

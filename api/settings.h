@@ -17,6 +17,7 @@ struct api_settings {
     const char *trusted_proxies; /* a net_list */
     const char *state_dir;       /* "": keep nothing on disk */
     const char *log_level;
+    const char *log_format;
     const char *cors_origins;
     const char *public_url; /* "": what the client calls us */
     const char *access_log; /* enum access_log in text: reply.c */

@@ -3,6 +3,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/log.h"
+
 enum err_class pg_sqlstate_class(const char *sqlstate)
 {
     /* Prefixes; the first that fits decides. What is not here is permanent. */
@@ -55,6 +57,17 @@ void pg_error(PGconn *c, const PGresult *r, struct err *e)
     }
 }
 
+static void on_notice(void *ctx, const char *text)
+{
+    (void)ctx;
+    log_info("pg.notice", "text=%s", LOGQ(text));
+}
+
+void pg_hear(PGconn *c)
+{
+    PQsetNoticeProcessor(c, on_notice, NULL);
+}
+
 PGconn *pg_connect(const char *url, const char *application_name, struct err *e)
 {
     /* The URL comes last (expand_dbname), so what it says wins over these defaults. */
@@ -77,6 +90,7 @@ PGconn *pg_connect(const char *url, const char *application_name, struct err *e)
         PQfinish(c);
         return NULL;
     }
+    pg_hear(c);
     return c;
 }
 

@@ -11,6 +11,8 @@
  * about 15 s, UTC, client_encoding UTF8, and an SQLSTATE made into an error class.
  */
 PGconn *pg_connect(const char *url, const char *application_name, struct err *e) MUST_CHECK;
+/* What the server says by itself goes into our log, not as it is to standard error. */
+void pg_hear(PGconn *c);
 
 /* NULL and *e unless the result is PGRES_TUPLES_OK or PGRES_COMMAND_OK. PQclear it. */
 PGresult *pg_exec(PGconn *c, const char *sql, struct err *e) MUST_CHECK;

@@ -103,7 +103,7 @@ void rdsa_tell_up(struct rdsa *c)
     char where[RDS_TEXT_SIZE];
 
     if (c->told_down) {
-        log_event(c->cf.quiet ? LOG_DEBUG : LOG_INFO, "redis.up", "role=%s redis=%s at=%s:%d",
+        log_event(c->cf.quiet ? LOG_DEBUG : LOG_INFO, "redis.up", "role=%s redis=%s at=%s port=%d",
                   c->cf.role, LOGQ(rds_addr_text(c->cf.addr, where)), LOGQ(c->at.host), c->at.port);
         c->told_down = false;
     }

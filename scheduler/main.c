@@ -26,6 +26,7 @@ struct beat_settings {
     const char *redis_url;
     const char *task_queue;
     const char *log_level;
+    const char *log_format;
     int64_t batch_interval_s;
     bool allow_unsafe_redis;
     bool test_tasks;
@@ -42,8 +43,7 @@ static const struct conf_item ITEMS[] = {
              CONF_SECRET_URL, "Redis: broker and results"),
     {"TASK_QUEUE", CONF_T_STR, offsetof(struct beat_settings, task_queue), "celery", 0,
      BROKER_QUEUE_MAX, CONF_PLAIN, NULL, "name of the queue's list in Redis"},
-    CONF_CHOICE("LOG_LEVEL", struct beat_settings, log_level, "info", "debug|info|warn|error",
-                "least severe events to log"),
+    LOG_SETTINGS(struct beat_settings),
     CONF_BOOL("ALLOW_UNSAFE_REDIS", struct beat_settings, allow_unsafe_redis, "0",
               "start although Redis may delete data by itself (maxmemory-policy)"),
     PROBE_SETTINGS(struct beat_settings),
@@ -231,7 +231,6 @@ static int with_settings(int (*action)(const struct beat_config *cfg), const cha
     struct alerts_config alerts;
     struct beat_config cfg = {
         .stop = &stop_requested, .only = only, .alerts = &alerts, .probe = &s.probe};
-    enum log_level level = LOG_INFO;
     struct err e;
 
     if (!conf_load(ITEMS, ARRAY_LEN(ITEMS), &s, &e) ||
@@ -240,8 +239,7 @@ static int with_settings(int (*action)(const struct beat_config *cfg), const cha
         fprintf(stderr, "aion2-beat: %s\n", e.text);
         return EXIT_USAGE;
     }
-    MUST(log_level_parse(s.log_level, &level));
-    log_init("beat", level);
+    log_open("beat", s.log_level, s.log_format);
     watch_signals();
     cfg.wake_fd = wake_pipe[0];
     cfg.allow_unsafe = s.allow_unsafe_redis;

@@ -300,8 +300,9 @@ static void log_failures(struct batch *b)
 
     failures_settle(f);
     for (uint32_t i = 0; i < f->count && i < LOGGED_MAX; i++) {
-        log_warn("batch.character_failed", "run=%" PRId64 " id=%" PRId64 " stat=%s reason=%s",
-                 b->run_id, f->at[i].id, f->at[i].stat, LOGQ(f->at[i].reason));
+        log_warn("batch.character_failed",
+                 "run=%" PRId64 " character=%" PRId64 " stat=%s reason=%s", b->run_id, f->at[i].id,
+                 f->at[i].stat, LOGQ(f->at[i].reason));
     }
     if (b->failed > LOGGED_MAX) {
         log_warn("batch.characters_failed", "run=%" PRId64 " failed=%" PRIu64 " logged=%d",

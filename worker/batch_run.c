@@ -170,8 +170,9 @@ bool batch_claim(struct batch *b, struct err *e)
     }
     b->claimed = b->result == NULL;
     if (b->claimed) {
-        log_info("batch.start", "run=%" PRId64 " attempt=%d task=%s", b->run_id, b->attempt,
-                 LOGQ(b->req->id));
+        log_context_i64("run", b->run_id);
+        log_context_i64("attempt", b->attempt); /* of the run: also those that nobody retried */
+        log_info("batch.start", "slot=%" PRId64, b->req->slot_unix_s);
     }
     return true;
 }

@@ -157,6 +157,8 @@ static cJSON *run_task(const struct settings *s, const cJSON *job, uint64_t numb
     json_get_i64(job, "slot", 0, INT64_MAX, &slot);
     req.retries = (int)retries;
     req.slot_unix_s = slot;
+    log_context("id", req.id);
+    log_context_i64("attempt", retries + 1);
     return task->run(&req, e);
 }
 
@@ -178,6 +180,16 @@ static bool answer(const struct child_head *job, const struct task *task, int64_
     return ok;
 }
 
+/* What follows is about no task, or about another one. */
+static void forget_context(void)
+{
+    static const char *const KEYS[] = {"id", "attempt", "run"};
+
+    for (size_t i = 0; i < ARRAY_LEN(KEYS); i++) {
+        log_context(KEYS[i], NULL);
+    }
+}
+
 static bool serve_one(const struct settings *s, const struct child_head *h, const char *text)
 {
     struct err e = {.cls = ERR_PERMANENT, .type = "RuntimeError"};
@@ -195,6 +207,7 @@ static bool serve_one(const struct settings *s, const struct child_head *h, cons
         task->after(s);
         ok = say_ready();
     }
+    forget_context();
     return ok;
 }
 

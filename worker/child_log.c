@@ -40,13 +40,18 @@ static void keep_line(struct child_log *l, const char *line, size_t len)
     l->tail[l->tail_len++] = '\n';
 }
 
+static bool begins_with(const char *line, size_t len, const char *what)
+{
+    return len > strlen(what) && memcmp(line, what, strlen(what)) == 0;
+}
+
 /* One line, without its newline; there is room for one behind it. */
 static void forward(struct child_log *l, char *line, size_t len)
 {
-    static const char OURS[] = "ts=";
+    static const char LOGFMT[] = "ts=", JSON[] = "{\"ts\":";
 
     keep_line(l, line, len);
-    if (len >= sizeof OURS && memcmp(line, OURS, sizeof OURS - 1) == 0) {
+    if (begins_with(line, len, LOGFMT) || begins_with(line, len, JSON)) {
         line[len] = '\n';
         if (write(STDERR_FILENO, line, len + 1) < 0) {
             return; /* nowhere left to say so */

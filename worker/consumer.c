@@ -81,8 +81,7 @@ static void on_child_begin(void *ctx, uint64_t number, int pid)
     }
     j->started_ms = clock_mono_ms();
     j->started_wall_us = clock_wall_us();
-    log_debug("task.started", "id=%s task=%s child=%d retries=%d", LOGQ(j->msg.id),
-              LOGQ(j->msg.task), pid, j->msg.retries);
+    log_debug("task.started", JOB_LOG " child=%d", JOB_LOG_ARGS(j), pid);
     consumer_tell(c, j, NEWS_STARTED);
     if (job_tracks_start(j, c->cf.settings)) {
         consumer_say_started(c, j, pid);
@@ -183,7 +182,7 @@ void consumer_stop_now(struct consumer *c)
     for (struct job *j = TAILQ_FIRST(&c->jobs.all), *next; j; j = next) {
         next = TAILQ_NEXT(j, all);
         if (j->state != JOB_ENDING) {
-            log_warn("task.interrupted", "id=%s", LOGQ(j->msg.id));
+            log_warn("task.interrupted", JOB_LOG, JOB_LOG_ARGS(j));
             pool_abandon(c->pool, j->number);
             consumer_drop_job(c, j);
         }

@@ -146,7 +146,7 @@ void consumer_on_claimed(struct consumer *c, struct job *j, const redisReply *r)
     int64_t got = r->type == REDIS_REPLY_INTEGER ? r->integer : 1;
 
     if (got < 0) {
-        log_warn("task.taken_over", "id=%s", LOGQ(j->msg.id));
+        log_warn("task.taken_over", JOB_LOG, JOB_LOG_ARGS(j));
         consumer_drop_job(c, j);
         return;
     }

@@ -89,7 +89,7 @@ static bool is_ours(const struct consumer *c, const struct job *j)
 static void on_adopted(struct consumer *c, struct job *j, const redisReply *r)
 {
     if (r->type != REDIS_REPLY_INTEGER || r->integer != 1) {
-        log_warn("task.taken_over", "id=%s", LOGQ(j->msg.id));
+        log_warn("task.taken_over", JOB_LOG, JOB_LOG_ARGS(j));
         consumer_drop_job(c, j);
         return;
     }
@@ -107,7 +107,7 @@ static void on_loss_counted(struct consumer *c, struct job *j, const redisReply 
         consumer_go_on(c, j);
         return;
     }
-    log_warn("task.lost", "id=%s losses=%" PRId64 " put_back=%d", LOGQ(j->msg.id), losses,
+    log_warn("task.lost", JOB_LOG " losses=%" PRId64 " put_back=%d", JOB_LOG_ARGS(j), losses,
              put_back);
     c->acked_ended += put_back && is_ours(c, j);
     c->stats.requeued += put_back;
@@ -161,9 +161,9 @@ void consumer_on_recount(UNUSED evutil_socket_t fd, UNUSED short what, void *con
 static void on_ended(struct consumer *c, struct job *j, enum broker_ended how)
 {
     if (how == BROKER_ENDED_GONE) {
-        log_warn("task.taken_over", "id=%s", LOGQ(j->msg.id));
+        log_warn("task.taken_over", JOB_LOG, JOB_LOG_ARGS(j));
     } else if (how == BROKER_ENDED_RESTORED) {
-        log_warn("task.restored_by_other", "id=%s tag=%s", LOGQ(j->msg.id), LOGQ(j->tag));
+        log_warn("task.restored_by_other", JOB_LOG " tag=%s", JOB_LOG_ARGS(j), LOGQ(j->tag));
     }
     c->acked_ended += how != BROKER_ENDED_GONE && is_ours(c, j);
     consumer_drop_job(c, j);
@@ -273,7 +273,7 @@ static void send_step(struct consumer *c, struct job *j)
 {
     if (j->cmd.failed) {
         /* No memory to say it. The next heartbeat does not name its tag: it goes back. */
-        log_error("task.dropped", "id=%s error=\"out of memory\"", LOGQ(j->msg.id));
+        log_error("task.dropped", JOB_LOG " error=\"out of memory\"", JOB_LOG_ARGS(j));
         consumer_drop_job(c, j);
         return;
     }

@@ -118,8 +118,8 @@ void job_examine(struct job *j, const struct settings *s, const struct broker_ta
     if (verdict == MSG_OK && msg_needs_adoption(&j->msg)) {
         adopt(j, s); /* first of all, so that the log knows its id */
     }
-    log_debug("task.received", "id=%s task=%s bytes=%zu list=%s recoveries=%" PRId64,
-              LOGQ(j->msg.id), LOGQ(j->msg.task), t->len, LOGQ(t->list), t->recoveries);
+    log_debug("task.received", JOB_LOG " bytes=%zu list=%s recoveries=%" PRId64, JOB_LOG_ARGS(j),
+              t->len, LOGQ(t->list), t->recoveries);
     if (verdict == MSG_REFUSED) {
         end_refused(j, s, &e);
     } else if (j->state == JOB_TAKEN) {

@@ -75,6 +75,10 @@ struct job {
 
 TAILQ_HEAD(job_queue, job);
 
+/* How every line of the log about a job begins. */
+#define JOB_LOG         "id=%s task=%s attempt=%d"
+#define JOB_LOG_ARGS(j) LOGQ((j)->msg.id), LOGQ((j)->msg.task), (j)->msg.retries + 1
+
 /* Copies tag and bytes. NULL when memory is out. */
 struct job *job_new(uint64_t number, const struct broker *who,
                     const struct broker_taken *t) MUST_CHECK;

@@ -57,9 +57,8 @@ static void end_success(struct job *j, const struct settings *s, const struct po
 {
     char *result = mem_try_array(o->value_len + 1, 1);
 
-    log_info("task.succeeded", "id=%s task=%s retries=%d ms=%" PRId64 " wait_ms=%" PRId64,
-             LOGQ(j->msg.id), LOGQ(j->msg.task), j->msg.retries, o->run_us / 1000,
-             job_waited_ms(j));
+    log_info("task.succeeded", JOB_LOG " ms=%" PRId64 " wait_ms=%" PRId64, JOB_LOG_ARGS(j),
+             o->run_us / 1000, job_waited_ms(j));
     if (result) {
         memcpy(result, o->value, o->value_len);
     }
@@ -115,9 +114,8 @@ void job_end_failure(struct job *j, const struct settings *s, const struct resul
         snprintf(error, sizeof error, "%s: %" PRId64, x->type, x->number);
     }
     text_make_utf8(error);
-    log_warn("task.failed", "id=%s task=%s retries=%d ms=%" PRId64 " wait_ms=%" PRId64 " error=%s",
-             LOGQ(j->msg.id), LOGQ(j->msg.task), j->msg.retries, job_ran_ms(j), job_waited_ms(j),
-             LOGQ(error));
+    log_warn("task.failed", JOB_LOG " ms=%" PRId64 " wait_ms=%" PRId64 " error=%s", JOB_LOG_ARGS(j),
+             job_ran_ms(j), job_waited_ms(j), LOGQ(error));
     j->end.status = "FAILURE";
     j->end.result = result_exception_json(x);
     j->end.traceback = failure_text(j, s, error);
@@ -137,7 +135,7 @@ void job_end_revoked(struct job *j, const struct settings *s, const struct job_r
 {
     struct result_exception x = {.type = "TaskRevokedError", .text = r->why};
 
-    log_info("task.revoked", "id=%s task=%s reason=%s", LOGQ(j->msg.id), LOGQ(j->msg.task), r->why);
+    log_info("task.revoked", JOB_LOG " reason=%s", JOB_LOG_ARGS(j), r->why);
     report(j, NEWS_REVOKED, NULL, NULL);
     j->report.expired = r->expired;
     j->report.terminated = r->terminated;
@@ -162,7 +160,7 @@ void job_end_delay(struct job *j)
         .bytes = j->bytes, .len = j->len, .due_ms = (j->msg.eta_us + 999) / 1000};
     char iso[CLOCK_ISO_SIZE];
 
-    log_info("task.delayed", "id=%s task=%s eta=%s", LOGQ(j->msg.id), LOGQ(j->msg.task),
+    log_info("task.delayed", JOB_LOG " eta=%s", JOB_LOG_ARGS(j),
              clock_iso(j->msg.eta_us, "Z", iso));
     job_begin_step(j, JOB_ENDING);
     broker_delay(&j->cmd, &j->who, &h, &later);
@@ -174,8 +172,7 @@ void job_end_postpone(struct job *j, int64_t in_ms)
     struct broker_later later = {
         .bytes = j->bytes, .len = j->len, .due_ms = in_ms, .relative = true};
 
-    log_debug("task.postponed", "id=%s task=%s ms=%" PRId64, LOGQ(j->msg.id), LOGQ(j->msg.task),
-              in_ms);
+    log_debug("task.postponed", JOB_LOG " ms=%" PRId64, JOB_LOG_ARGS(j), in_ms);
     job_begin_step(j, JOB_ENDING);
     broker_delay(&j->cmd, &j->who, &h, &later);
 }
@@ -218,8 +215,9 @@ static void end_retry(struct job *j, const struct settings *s, const struct resu
         job_end_failure(j, s, x);
         return;
     }
-    log_warn("task.retry", "id=%s task=%s error=%s plan=%s", LOGQ(j->msg.id), LOGQ(j->msg.task),
-             LOGQ(x->text), LOGQ(plan));
+    /* The message is that of the next attempt by now. */
+    log_warn("task.retry", JOB_LOG " error=%s plan=%s", LOGQ(j->msg.id), LOGQ(j->msg.task),
+             j->msg.retries, LOGQ(x->text), LOGQ(plan));
     exception = result_exception_json(x);
     report(j, NEWS_RETRIED, exception_text(exception), strdup(plan));
     free(exception);

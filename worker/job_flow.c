@@ -122,8 +122,7 @@ static void on_no_flow(struct job *j, const struct settings *s, const struct err
 {
     struct result_exception x = {.type = e->type, .text = e->text};
 
-    log_error("task.flow_failed", "id=%s task=%s error=%s", LOGQ(j->msg.id), LOGQ(j->msg.task),
-              LOGQ(e->text));
+    log_error("task.flow_failed", JOB_LOG " error=%s", JOB_LOG_ARGS(j), LOGQ(e->text));
     if (e->cls == ERR_RETRYABLE) {
         job_begin_step(j, JOB_ENDING);
         j->cmd.failed = true; /* memory is out: the message comes again */
@@ -208,7 +207,8 @@ static bool is_worth_waiting(struct job *j, const struct flow_count *count, bool
     }
     if (somebody_waits || now_ms >= j->end.give_up_ms) {
         if (!somebody_waits) {
-            log_warn("chord.size_unknown", "id=%s group=%s", LOGQ(j->msg.id), LOGQ(job_chord(j)));
+            log_warn("chord.size_unknown", JOB_LOG " group=%s", JOB_LOG_ARGS(j),
+                     LOGQ(job_chord(j)));
         }
         return false;
     }
@@ -225,7 +225,7 @@ void job_counted(struct job *j, const struct settings *s, const redisReply *r, b
     bool ok;
 
     if (!broker_read_chord(r, &chord) || chord.parts == -1) {
-        log_warn("chord.broken", "id=%s group=%s", LOGQ(j->msg.id), LOGQ(job_chord(j)));
+        log_warn("chord.broken", JOB_LOG " group=%s", JOB_LOG_ARGS(j), LOGQ(job_chord(j)));
         chord = (struct broker_chord){.ended = true};
     }
     if (chord.members) {

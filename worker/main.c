@@ -230,7 +230,6 @@ int main(int argc, char **argv)
     struct options o = {.slot_unix_s = -1};
     struct settings s;
     struct err e;
-    enum log_level level = LOG_INFO;
 
     if (!parse_options(argc, argv, &o)) {
         return EXIT_USAGE;
@@ -251,8 +250,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "aion2-worker: %s\n", e.text);
         return EXIT_USAGE;
     }
-    log_level_parse(s.log_level, &level);
-    log_init("worker", level);
+    log_open("worker", s.log_level, s.log_format);
+    log_context("worker", s.worker_name);
     if (s.test_tasks) {
         crash_init();
     }

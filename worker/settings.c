@@ -1,5 +1,7 @@
 #include "worker/settings.h"
 
+#include "common/log.h"
+
 /* PRUNE_X_DAYS and PRUNE_X_COUNT. */
 #define PRUNE(what, days_default, count_default, thing)                                            \
     CONF_INT("PRUNE_" #what "_DAYS", struct settings, prune[PRUNE_##what].days, days_default, 0,   \
@@ -15,8 +17,7 @@ const struct conf_item SETTINGS_ITEMS[] = {
      4096, CONF_SECRET_URL, NULL, "Redis: broker and results"},
     CONF_STR("TASK_QUEUE", struct settings, task_queue, "celery", CONF_PLAIN,
              "name of the queue's list in Redis"),
-    CONF_CHOICE("LOG_LEVEL", struct settings, log_level, "info", "debug|info|warn|error",
-                "least severe events to log"),
+    LOG_SETTINGS(struct settings),
     CONF_STR("WORKER_NAME", struct settings, worker_name, "", CONF_PLAIN,
              "name of this worker (empty: aion2@<host>)"),
     CONF_INT("WORKER_CONCURRENCY", struct settings, concurrency, "2", 1, 256,

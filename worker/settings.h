@@ -35,6 +35,7 @@ struct settings {
     const char *redis_url;
     const char *task_queue;
     const char *log_level;
+    const char *log_format;
     const char *worker_name; /* "" : aion2@<host> */
     int64_t concurrency;
     int64_t shutdown_grace_s;
