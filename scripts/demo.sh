@@ -147,7 +147,11 @@ look_further() {
     fi
     cat <<TEXT
 
-Open in a browser or with curl:
+Open in a browser:
+  $API_URL/ : the ranking, characters, servers, how the score is made
+  http://$ADMIN_LISTEN/ : operations, once there is a token: aion2ctl token create me --scope admin
+
+With curl:
   $API_URL/api/ranking/top?limit=10
   $API_URL/api/ranking?page=2&page_size=50
   $API_URL/api/servers
@@ -160,9 +164,8 @@ Look further:
   $redis_cli LPUSH celery '{"task":"$TASK"}'
   tail -f $(shell_quote "$LOG_DIR/worker.log")
 
-The admin side, by its socket or, once there is a token, on http://$ADMIN_LISTEN (docs/admin.md):
+The admin side (docs/admin.md):
   curl --unix-socket $(shell_quote "$STATE_DIR/admin.sock") http://admin/admin/overview
-  aion2ctl token create me --scope admin
 
 A batch runs every ten minutes. ./run stop ends it all and keeps the data.
 TEXT

@@ -42,6 +42,11 @@ export function createHistory(who) {
             return;
         }
         const shown = points.filter((p) => p[metric.key] !== null);
+        if (shown.length < 2) { // no line between one point
+            const only = shown[0]?.[metric.key];
+            fill(host, h("p", { class: "muted line-none" }, t(shown.length ? "history_one" : "history_none", { value: number(only) })));
+            return;
+        }
         undo = await drawLine(host, { xs: shown.map((p) => seconds(p.day)), ys: shown.map((p) => p[metric.key]), label: t(metric.text), timeLabel: t("day"), reversed: metric.reversed });
     }
 

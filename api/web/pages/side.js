@@ -9,8 +9,8 @@ import { aboutLine, characterAnchor, favourites, loadServers, recent, tierBadge 
 const SHOWN_TIERS = ["S5", "S1", "A5", "A1", "B1", "C1"];
 const SHOWN = 6;
 
-function card(title, ...content) {
-    return h("section", { class: "card card-pad side-card" }, h("div", { class: "card-head" }, h("h2", null, title)), content);
+function card(heading, ...content) {
+    return h("section", { class: "card card-pad side-card" }, h("div", { class: "card-head" }, heading), content);
 }
 
 function people(list, about) {
@@ -40,7 +40,7 @@ function drawKept(element) {
 export function createSide() {
     const kept = h("section", { class: "card card-pad side-card" });
     const tiers = h("div", { class: "side-tiers" });
-    const tiersNote = h("p", { class: "muted small" });
+    const tiersTitle = h("h2", null, t("cutoffs"));
     const latest = h("div", { class: "side-latest" });
 
     drawKept(kept);
@@ -49,13 +49,15 @@ export function createSide() {
         () => fill(latest, h("p", { class: "muted small" }, t("error_busy"))),
     );
     return {
-        element: h("aside", { class: "board-side" }, kept, card(t("cutoffs"), tiers, tiersNote), card(t("latest"), latest)),
+        element: h("aside", { class: "board-side" }, kept, card(tiersTitle, tiers), card(h("h2", null, t("latest")), latest)),
+        // What a tier takes differs from server to server: over all of them only how many have it says something.
         setTiers(list, server) {
+            tiersTitle.textContent = t(server ? "cutoffs" : "tier_counts");
+            const value = (x) => (!server ? t("tier_count", { n: number(x.count) }) : x.min_score === null ? "–" : t("points", { score: number(x.min_score) }));
             const rows = list.filter((x) => SHOWN_TIERS.includes(x.tier));
             fill(tiers, h("dl", { class: "tier-list" }, rows.map((x) => h("div", null,
                 h("dt", null, tierBadge(x.tier, "tier-small")),
-                h("dd", null, x.min_score === null ? "–" : t("points", { score: number(x.min_score) }))))));
-            tiersNote.textContent = server ? "" : t("cutoffs_all");
+                h("dd", null, value(x))))));
         },
     };
 }
