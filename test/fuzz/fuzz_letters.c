@@ -19,6 +19,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     MUST(entry);
     memcpy(entry, data, size);
     entry[size] = '\0'; /* as replies of Redis are */
+    if (letters_read_before(entry, &f)) {
+        MUST(strlen(f.before) == LETTER_HANDLE_SIZE - 1);
+    }
     for (size_t i = 0; i < ARRAY_LEN(BOTH); i++) {
         struct letter l;
         struct buf b;

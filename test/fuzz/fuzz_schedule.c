@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "common/schedule.h"
-#include "common/why.h"
+#include "common/why_ask.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
@@ -40,6 +40,16 @@ static void tell(const struct schedule *s, const char *json, size_t len)
     cJSON_Delete(list);
 }
 
+/* A time that can be read is one of the years that are shown. */
+static void read_time(const char *text)
+{
+    int64_t at_s;
+
+    if (why_read_time(text, "Europe/Berlin", 1774746000, &at_s)) {
+        MUST(at_s > INT64_C(-62200000000) && at_s < INT64_C(253500000000));
+    }
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     static const struct schedule_defaults DEFAULTS = {"celery", 600};
@@ -53,6 +63,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     text[size] = '\0';
     MUST(schedule_builtin(0, &DEFAULTS, &s));
     tell(&s, text, size);
+    read_time(text);
     if (schedule_parse("fuzz", text, size, &DEFAULTS, &s, &e) ||
         schedule_parse("batch", text, size, &DEFAULTS, &s, &e)) {
         walk(&s, 1774746000); /* the night of a change in Berlin */

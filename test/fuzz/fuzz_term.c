@@ -32,6 +32,19 @@ static void check_wrapping(const char *text, int seed)
     free(lines);
 }
 
+/* A line that was fitted and is cut once more. */
+static void check_clipping(const char *line, int width)
+{
+    char fitted[TERM_TEXT_SIZE];
+    struct buf b;
+
+    buf_init(&b, TERM_TEXT_SIZE);
+    term_clip(&b, line, strlen(line), width);
+    MUST(!b.failed && b.len <= strlen(line) && strncmp(line, b.data ? b.data : "", b.len) == 0);
+    MUST(term_fit(fitted, b.data, TERM_TEXT_SIZE) <= width);
+    buf_fini(&b);
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
     char out[TERM_TEXT_SIZE], again[TERM_TEXT_SIZE];
@@ -46,6 +59,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     /* What fits is left as it is. */
     MUST(term_fit(again, out, width) == used);
     MUST(strcmp(out, again) == 0);
+    check_clipping(out, width / 2);
     check_wrapping(text, width);
     free(text);
     return 0;

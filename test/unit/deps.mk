@@ -14,6 +14,7 @@ TEST_DEPS_pgcopy  := worker/pgcopy.o
 TEST_DEPS_score   := worker/score.o worker/order.o worker/population.o worker/names.o \
                      worker/failures.o
 TEST_DEPS_term := ctl/term.o
+TEST_DEPS_top := ctl/top_rates.o ctl/top_print.o ctl/top_panes.o ctl/table.o ctl/term.o
 TEST_DEPS_table := ctl/table.o ctl/term.o
 TEST_DEPS_image := api/image.o api/image_build.o api/image_file.o api/image_load.o api/state_file.o
 TEST_DEPS_query := api/query.o api/negotiate.o

@@ -143,6 +143,29 @@ static void what_says_nothing_matches_no_condition(void **state)
     cJSON_Delete(doc);
 }
 
+static void where_a_list_goes_on(void **state)
+{
+    static const char *const BAD[] = {"",
+                                      "5",
+                                      ".",
+                                      "5.",
+                                      "5.0123",
+                                      "x.0123456789abcdef",
+                                      "5.0123456789abcdeg",
+                                      "5.0123456789abcdef0",
+                                      "5.0123456789ABCDEF"};
+    struct letter_filter f = {0};
+
+    (void)state;
+    assert_true(letters_read_before("1700000000.0123456789abcdef", &f));
+    assert_int_equal(f.before_s, 1700000000);
+    assert_string_equal(f.before, "0123456789abcdef");
+    assert_true(letters_read_before("-1.0123456789abcdef", &f));
+    for (size_t i = 0; i < ARRAY_LEN(BAD); i++) {
+        assert_false(letters_read_before(BAD[i], &f));
+    }
+}
+
 int main(void)
 {
     static const struct CMUnitTest TESTS[] = {
@@ -151,6 +174,7 @@ int main(void)
         cmocka_unit_test(filters_say_which),
         cmocka_unit_test(a_handle_may_be_short_but_not_too_short),
         cmocka_unit_test(what_says_nothing_matches_no_condition),
+        cmocka_unit_test(where_a_list_goes_on),
     };
 
     return cmocka_run_group_tests(TESTS, NULL, NULL);

@@ -178,6 +178,32 @@ static void long_text_is_wrapped(void **state)
     }
 }
 
+static void coloured_lines_are_cut(void **state)
+{
+    static const struct {
+        int width;
+        const char *line, *cut;
+    } CASES[] = {
+        {3, "abcdef", "abc"},
+        {6, "abcdef", "abcdef"},
+        {0, "a\033[1mb\033[0m", "\033[1m\033[0m"},
+        {2, "\033[31mabc\033[0mde", "\033[31mab\033[0m"},
+        {3, "안녕", "안"},
+        {4, "안녕x", "안녕"},
+        {2, "\033[2Jab", "\033[2"}, /* no colour: it is cut as text is */
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        struct buf b;
+
+        buf_init(&b, KIB);
+        term_clip(&b, CASES[i].line, strlen(CASES[i].line), CASES[i].width);
+        assert_string_equal(b.data ? b.data : "", CASES[i].cut);
+        buf_fini(&b);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -187,6 +213,7 @@ int main(void)
         cmocka_unit_test(no_text_is_too_long),
         cmocka_unit_test(cells_are_padded),
         cmocka_unit_test(long_text_is_wrapped),
+        cmocka_unit_test(coloured_lines_are_cut),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

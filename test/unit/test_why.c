@@ -7,7 +7,7 @@
 
 #include <cmocka.h>
 
-#include "common/why.h"
+#include "common/why_ask.h"
 
 /* Slots are the multiples of 600; it is 1000000 s after the epoch, in UTC. */
 #define NOW  INT64_C(1000000)
@@ -244,13 +244,50 @@ static void spans_are_readable(void **state)
     }
 }
 
+static void times_are_read_as_people_write_them(void **state)
+{
+    /* 1970-01-12 13:46:40 UTC is 22:46:40 in Seoul. */
+    static const struct {
+        const char *text, *zone;
+        int64_t at_s; /* -1: no time */
+    } CASES[] = {
+        {"12:10", "UTC", 950400 + 43800},
+        {"12:10:30", "UTC", 950400 + 43830},
+        {"12:10", "Asia/Seoul", 950400 + 43800 - 32400},
+        {"1970-01-12T12:10", "UTC", 994200},
+        {"1970-01-12 12:10:05", "UTC", 994205},
+        {"1970-01-12T12:10Z", "Asia/Seoul", 994200},
+        {"1970-01-12T12:10+09:00", "UTC", 994200 - 32400},
+        {"999000", "Asia/Seoul", 999000},
+        {"", "UTC", -1},
+        {"12", "UTC", -1},
+        {"24:00", "UTC", -1},
+        {"12:60", "UTC", -1},
+        {"-1:10", "UTC", -1},
+        {"12:10:61", "UTC", -1},
+        {"12:10x", "UTC", -1},
+        {"yesterday", "UTC", -1},
+        {"1970-13-12T12:10", "UTC", -1},
+        {"1970-01-12T12:10Zx", "UTC", -1},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(CASES); i++) {
+        int64_t at_s = -1;
+
+        assert_int_equal(why_read_time(CASES[i].text, CASES[i].zone, NOW, &at_s),
+                         CASES[i].at_s >= 0);
+        assert_int_equal(at_s, CASES[i].at_s);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_sent),      cmocka_unit_test(what_was_skipped),
         cmocka_unit_test(what_was_missed),    cmocka_unit_test(what_the_ledger_does_not_know),
         cmocka_unit_test(due_and_not_sent),   cmocka_unit_test(whatever_stands_there_is_survived),
-        cmocka_unit_test(spans_are_readable),
+        cmocka_unit_test(spans_are_readable), cmocka_unit_test(times_are_read_as_people_write_them),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
