@@ -24,18 +24,27 @@ static bool read_peer(const struct request *rq, struct net_addr *out)
     return net_parse(text, out);
 }
 
-const char *client_text(const struct request *rq, char out[NET_TEXT_SIZE])
+void client_address(const struct request *rq, struct net_addr *out)
 {
-    struct net_addr a = {0};
     struct evkeyval *h;
-    bool more = read_peer(rq, &a);
+    bool more;
+
+    *out = (struct net_addr){0};
+    more = read_peer(rq, out);
 
     /* Several headers are one list: the last of them was added last. */
     for (h = TAILQ_LAST(rq->http->input_headers, evkeyvalq); h && more;
          h = TAILQ_PREV(h, evkeyvalq, next)) {
         if (strcasecmp(h->key, "X-Forwarded-For") == 0) {
-            more = net_step_back(&rq->loop->proxies, h->value, &a);
+            more = net_step_back(&rq->loop->proxies, h->value, out);
         }
     }
+}
+
+const char *client_text(const struct request *rq, char out[NET_TEXT_SIZE])
+{
+    struct net_addr a;
+
+    client_address(rq, &a);
     return net_client_text(&a, out);
 }

@@ -4,7 +4,9 @@
 #include "api/request.h"
 #include "common/net.h"
 
-/* Whom limits are about: the address of the client behind the proxies that are trusted. */
+/* Whom a request is from, behind the proxies that are trusted. Family 0: nobody knows. */
+void client_address(const struct request *rq, struct net_addr *out);
+/* Whom limits are about. */
 const char *client_text(const struct request *rq, char out[NET_TEXT_SIZE]);
 
 #endif

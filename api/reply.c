@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/queue.h>
 
+#include "api/client.h"
 #include "api/cors.h"
 #include "api/figures.h"
 #include "api/negotiate.h"
@@ -126,19 +127,17 @@ static bool wants_log(const struct request *rq, int status, int64_t ms)
 void reply_note(const struct request *rq, int status)
 {
     int64_t us = rq->loop ? clock_mono_us() - rq->began_us : -1;
-    char *peer = NULL;
-    ev_uint16_t port = 0;
+    char client[NET_TEXT_SIZE];
+    struct net_addr from;
 
     figures_request(rq->loop ? rq->route : ROUTE_COUNT, status, us);
     if (!rq->loop || !wants_log(rq, status, us / 1000)) {
         return;
     }
-    if (rq->http->evcon) {
-        evhttp_connection_get_peer(rq->http->evcon, &peer, &port);
-    }
+    client_address(rq, &from);
     log_info("http.request", "method=%s target=%s status=%d us=%" PRId64 " bytes=%zu client=%s",
              protocol_method(rq->http->type), LOGQ(rq->http->uri), status, us,
-             evbuffer_get_length(rq->http->output_buffer), LOGQ(peer ? peer : ""));
+             evbuffer_get_length(rq->http->output_buffer), LOGQ(net_text(&from, client)));
 }
 
 /* Hands the answer over to evhttp, which frees the request. */

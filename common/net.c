@@ -59,19 +59,26 @@ bool net_from_sockaddr(const struct sockaddr *sa, struct net_addr *out)
     return true;
 }
 
+const char *net_text(const struct net_addr *a, char out[NET_TEXT_SIZE])
+{
+    if (a->family == 0 || !inet_ntop(a->family, a->bytes, out, NET_TEXT_SIZE)) {
+        text_copy(out, NET_TEXT_SIZE, "unknown");
+    }
+    return out;
+}
+
 const char *net_client_text(const struct net_addr *a, char out[NET_TEXT_SIZE])
 {
     struct net_addr client = *a;
-    char text[INET6_ADDRSTRLEN] = "";
+    size_t len;
 
     if (a->family == AF_INET6) {
         memset(client.bytes + CLIENT_V6, 0, V6_BYTES - CLIENT_V6);
     }
-    if (a->family == 0 || !inet_ntop(a->family, client.bytes, text, sizeof text)) {
-        text_copy(out, NET_TEXT_SIZE, "unknown");
-        return out;
+    len = strlen(net_text(&client, out));
+    if (a->family == AF_INET6) {
+        snprintf(out + len, NET_TEXT_SIZE - len, "/64");
     }
-    snprintf(out, NET_TEXT_SIZE, "%s%s", text, a->family == AF_INET6 ? "/64" : "");
     return out;
 }
 

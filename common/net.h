@@ -21,6 +21,8 @@ struct net_addr {
 bool net_parse(const char *text, struct net_addr *out) MUST_CHECK;
 /* False: no IP address. */
 bool net_from_sockaddr(const struct sockaddr *sa, struct net_addr *out) MUST_CHECK;
+/* The address itself, "unknown" without one. */
+const char *net_text(const struct net_addr *a, char out[NET_TEXT_SIZE]);
 /* Whom limits are about: an IPv4 address, or the network (/64) that an IPv6 address is in. */
 const char *net_client_text(const struct net_addr *a, char out[NET_TEXT_SIZE]);
 

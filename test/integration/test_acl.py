@@ -1,11 +1,14 @@
 """A Redis user with only the rights that operations.md lists can do everything."""
 
+import json
 import re
 from pathlib import Path
 
 import pytest
 
 import harness
+import source_site
+from board import Api
 from harness import wait_for
 from jobs import BATCH, Jobs, celery_client, slots_of, worker_env
 
@@ -97,6 +100,22 @@ def test_rights_of_worker_and_beat(spawn, env, jobs, client):
     assert harness.run_program("aion2-worker", "--healthcheck", env=env).returncode == 0
     assert other.stop() == 0 and b.stop() == 0
     assert denied(jobs) == set()
+
+
+def test_rights_of_the_api(spawn, env, jobs, pg):
+    site = source_site.SourceSite("kr")
+    try:
+        api = Api(spawn, pg.url, **site.env(REDIS_URL=env["REDIS_URL"]))
+        api.program.wait_log("event=search.redis state=up")
+        person = next(iter(site.people.values()))
+        body = json.dumps({"server": person.profile["serverName"], "name": person.name})
+        for status in ("success", "cached"):
+            a = api.ask("/api/search", method="POST", body=body.encode(), headers={"Content-Type": "application/json"})
+            assert a.json["fetch_status"] == status
+        assert jobs.redis.keys("aion2:searches:*") and jobs.redis.llen("celery\x06\x163") == 1
+        assert denied(jobs) == set()
+    finally:
+        site.close()
 
 
 def test_rights_of_ctl(spawn, env, jobs):

@@ -149,6 +149,17 @@ def test_concurrent_searches_are_one_fetch(start, pg, redis_server, site):
     assert len(rows(pg)) == 1
 
 
+def test_concurrent_searches_of_several_services_are_one_fetch(start, pg, redis_server, site):
+    person = someone(site)
+    apis = [start(**site.env()), start(**site.env())]
+    site.delay = 0.3
+    with ThreadPoolExecutor(10) as pool:
+        docs = list(pool.map(lambda i: search(apis[i % 2], server_of(person), person.name), range(10)))
+    assert {(a.status, a.json["fetch_status"]) for a in docs} <= {(200, "success"), (200, "cached")}
+    assert site.kinds() == ["search", "info"]
+    assert len(tasks(redis_server)) == len(rows(pg)) == 1
+
+
 # ------------------------------------------------------------------------------ names of servers
 
 
@@ -657,6 +668,14 @@ def test_several_headers_are_one_list(start, redis_server):
                      b"Content-Length: %d\r\n\r\n" % len(body) + body)
     assert answer.startswith(b"HTTP/1.1 200")
     assert clients(redis_server) == {"9.9.9.9"}
+
+
+def test_the_log_names_the_client(start):
+    api = start(TRUSTED_PROXIES="127.0.0.1", ACCESS_LOG="all")
+    search(api, "Siel", "A", X_Forwarded_For="2001:db8:1:2:3::4")
+    api.get("/health", X_Forwarded_For="1.2.3.4, 9.9.9.9")
+    for client in ("2001:db8:1:2:3::4", "9.9.9.9"):
+        api.program.wait_log(f'client="{client}"')
 
 
 def test_clients_do_not_share_a_limit(start):

@@ -38,6 +38,9 @@ static void test_clients(void **state)
         assert_string_equal(net_client_text(&a, text), CASES[i].client);
     }
     assert_string_equal(net_client_text(&(struct net_addr){0}, text), "unknown");
+    assert_string_equal(net_text(&(struct net_addr){0}, text), "unknown");
+    assert_string_equal(net_text(&(struct net_addr){AF_INET, {1, 2, 3, 4}}, text), "1.2.3.4");
+    assert_string_equal(net_text(&(struct net_addr){AF_INET6, {[15] = 1}}, text), "::1");
 }
 
 static void test_sockaddrs(void **state)
