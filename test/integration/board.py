@@ -52,6 +52,7 @@ class Api:
             "API_LISTEN": f"127.0.0.1:{self.port}",
             "STATE_DIR": str(state_dir),
             "REDIS_URL": "redis://127.0.0.1:1/0",  # nobody; those who search name theirs
+            "ADMIN_SOCKET": "off",
             "API_THREADS": "2",
             **{k: str(v) for k, v in settings.items()},
         }

@@ -89,7 +89,7 @@ def test_a_known_server_without_entries_has_an_empty_board(api, pg):
     assert doc["items"] == [] and doc["total"] == 0 and doc["total_pages"] == 0
 
 
-@pytest.mark.parametrize("path", ["/api/ranking?server=Nowhere", "/api/ranking/top?server=siel"])
+@pytest.mark.parametrize("path", ["/api/ranking?server=Nowhere", "/api/ranking/top?server=Sie"])
 def test_an_unknown_server_is_404(api, path):
     assert api.get(path).problem(404, "server") == "There is no such server."
 
@@ -232,7 +232,7 @@ REFUSED = [
     ("/api/servers?x=1", 400, "x"),
     ("/api/rankings", 404, None),
     ("/api/ranking/", 404, None),
-    ("/", 404, None),
+    ("/nosuch", 404, None),
     ("/api/%72anking", 404, None),
 ]
 

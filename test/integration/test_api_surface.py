@@ -79,7 +79,7 @@ def test_all_requests_are_logged(make_api):
     harness.wait_for(lambda: len(LINE.findall(api.program.log())) >= 4, what="four lines")
     lines = [line[:3] for line in LINE.findall(api.program.log())]
     assert lines == [("GET", "/api/ranking/top?limit=2", "200"), ("HEAD", "/api/servers", "200"),
-                     ("other", "/health", "405"), ("GET", "/api/ranking.csv", "200")]
+                     ("PUT", "/health", "405"), ("GET", "/api/ranking.csv", "200")]
     assert all(line[5] == "127.0.0.1" for line in LINE.findall(api.program.log()))
 
 

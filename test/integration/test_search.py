@@ -552,7 +552,8 @@ def test_who_hangs_up_disturbs_nobody(start, pg, site):
             s.sendall(b"POST /api/search HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n"
                       b"Content-Length: %d\r\n\r\n" % len(body) + body)
     harness.wait_for(lambda: rows(pg), 10, "the row")
-    found(api, server_of(person), person.name, "cached")
+    assert search(api, server_of(person), person.name).status == 200
+    assert site.kinds() == ["search", "info"]
 
 
 # --------------------------------------------------------------------------------- limits
