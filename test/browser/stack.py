@@ -39,12 +39,19 @@ SELECT server, %s, class, level, power,
 FROM characters WHERE server = %s AND stats_payload IS NOT NULL ORDER BY power DESC NULLS LAST LIMIT 1
 """
 
-# A point a day of every tenth character, wandering a little.
+# A point a day of the best, wandering a little.
 _HISTORY_SQL = """
 INSERT INTO character_history
 SELECT (now() AT TIME ZONE 'Asia/Seoul')::date - d, character_id, power * (1000 - d * 3) / 1000,
        power_score - d * 2 + (hashint8(character_id + d) % 9), rank + d * 40, server_rank + d, class_rank + d * 3
-FROM ranking_current, generate_series(1, {days}) AS d WHERE character_id % 10 = 0 OR rank <= 200
+FROM ranking_current, generate_series(1, {days}) AS d WHERE rank <= 2000
+"""
+
+# What the source would have told of the best.
+_READ_SQL = """
+UPDATE characters SET last_fetched_at = now() - (id % 600 + 90) * interval '1 second', item_level = 2900 + id % 900,
+       legion = (ARRAY['달의노래', '새벽기사단', '은빛날개', 'Moonlight'])[1 + id % 4]
+WHERE id IN (SELECT character_id FROM ranking_current WHERE rank <= 2000)
 """
 
 
@@ -57,7 +64,7 @@ def canonical_names():
 class Stack:
     """Owns its servers; close() ends them."""
 
-    def __init__(self, count=100_000, servers=SERVERS, interval_s=600, history=True):
+    def __init__(self, count=100_000, servers=SERVERS, hostile=HOSTILE):
         self.dir = harness.make_temp_dir()
         self.cluster = Postgres(options={"shared_buffers": "128MB", "synchronous_commit": "off"})
         self.redis = Redis()
@@ -70,27 +77,26 @@ class Stack:
             "API_LISTEN": f"127.0.0.1:{self.port}",
             "API_THREADS": "2",
             "STATE_DIR": str(self.dir),
-            "BATCH_INTERVAL": str(interval_s),
             "SOURCE_ADAPTER": "dummy",
         }
         self.api = None
-        self._fill(count, servers, history)
+        self._fill(count, servers, hostile)
         self.start_api()
 
     # ---- data ----
 
-    def _fill(self, count, servers, history):
+    def _fill(self, count, servers, hostile):
         harness.run_program("aion2ctl", "migrate", env=self.env, check=True)
         self._import(count, servers)
         self.server = "Siel"
-        for name in HOSTILE:
+        for name in hostile:
             self.pg.query(_HOSTILE_SQL, (name, self.server))
         self.batch()
         # Some became stronger since: ranks change.
         self.pg.query("UPDATE characters SET stats_payload = stats_payload || jsonb_build_object("
                       "'attack', (stats_payload->>'attack')::bigint * 103 / 100) WHERE id % 7 = 0")
-        if history:
-            self._make_history()
+        self.pg.query(_READ_SQL)
+        self._make_history()
         self.batch()
 
     def _import(self, count, servers):
@@ -102,9 +108,6 @@ class Stack:
             lines[i] = f"{names.get(server, server)},{rest}"
         harness.run_program("aion2ctl", "import", "-", "--quiet", env=self.env, stdin=head + "".join(lines),
                             timeout=180, check=True)
-        self.pg.query("UPDATE characters SET last_fetched_at = now() - (id % 600) * interval '1 second',"
-                      " item_level = 2900 + id % 900, legion = (ARRAY['달의노래','새벽기사단','은빛날개','Moonlight'])[1 + id % 4]"
-                      " WHERE id <= 2000")
 
     def _make_history(self):
         for d in range(1, DAYS + 1):

@@ -48,8 +48,8 @@ export function columns({ label, bars, ticks = [], height = 180 }) {
             s("title", null, bar.title));
     });
     const texts = ticks.map(({ index, text }) =>
-        s("text", { class: "column-tick", x: Math.min(W - 22, Math.max(18, index * step)), y: height + 18, "text-anchor": "middle" }, text));
-    return s("svg", { class: "columns", viewBox: `0 0 ${W} ${height + 26}`, role: "img", "aria-label": label },
+        s("text", { class: "column-tick", x: Math.min(W - 22, Math.max(18, index * step)), y: height + 23, "text-anchor": "middle" }, text));
+    return s("svg", { class: "columns", viewBox: `0 0 ${W} ${height + 32}`, role: "img", "aria-label": label },
         s("line", { class: "column-base", x1: 0, y1: height, x2: W, y2: height }), marks, texts);
 }
 

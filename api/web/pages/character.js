@@ -156,6 +156,17 @@ function draw(c, cutoffs, explanation) {
     markReady();
 }
 
+// The equipment is read after the profile, by somebody else: looks for it a few times.
+const SHEET_MS = [4000, 6000, 10000, 20000, 40000];
+let sheetLooks = 0;
+
+function awaitSheet(c) {
+    const young = c.last_fetched_at && Date.now() - Date.parse(c.last_fetched_at) < 300000;
+    if (c.mode === "profile" && young && sheetLooks < SHEET_MS.length) {
+        setTimeout(() => load().catch(() => {}), SHEET_MS[sheetLooks++]); // a failure is told by the next look
+    }
+}
+
 /** null where there is none (404) */
 function orNone(promise) {
     return promise.catch((problem) => {
@@ -176,6 +187,7 @@ async function load() {
         c.power_score === null ? null : getJson("/api/ranking/cutoffs", { server: c.server }),
         c.power_score === null ? null : orNone(getJson("/api/character/explain", who))]);
     draw(c, cutoffs, explanation);
+    awaitSheet(c);
 }
 
 async function drawUnknown(text) {

@@ -37,10 +37,6 @@ export function createHistory(who) {
     async function draw() {
         undo?.();
         undo = null;
-        if (points.length === 0) {
-            fill(host, h("p", { class: "muted line-none" }, t("history_none")));
-            return;
-        }
         const shown = points.filter((p) => p[metric.key] !== null);
         if (shown.length < 2) { // no line between one point
             const only = shown[0]?.[metric.key];

@@ -38,7 +38,8 @@ export function createTabs({ panel, hrefOf, onChoose, withAll = true }) {
         const rest = names.slice(FIRST);
         fill(more, h("option", { value: "" }, t("other_servers")), rest.map((s) => h("option", { value: s, selected: s === chosen }, serverLabel(s))));
         more.value = rest.includes(chosen) ? chosen : "";
-        more.hidden = rest.length === 0;
+        more.hidden = names.length > 0 && rest.length === 0;
+        more.classList.toggle("tabs-wait", names.length === 0); // keeps its place until they are known
         const now = list.querySelector("[aria-selected=true]");
         if (held) {
             now.focus({ preventScroll: true });
