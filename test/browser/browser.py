@@ -6,6 +6,8 @@ import tempfile
 import time
 
 from selenium import webdriver
+from selenium.common.exceptions import (ElementClickInterceptedException, NoSuchElementException,
+                                        StaleElementReferenceException)
 from selenium.webdriver.chrome.options import Options
 from selenium.webdriver.chrome.service import Service
 from selenium.webdriver.common.by import By
@@ -102,6 +104,18 @@ class Browser:
 
     def one(self, css):
         return self.driver.find_element(By.CSS_SELECTOR, css)
+
+    def click(self, css, timeout=10):
+        """Clicks the first of these, also when it is drawn anew meanwhile."""
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                self.one(css).click()
+                return
+            except (StaleElementReferenceException, NoSuchElementException, ElementClickInterceptedException):
+                if time.monotonic() > deadline:
+                    raise
+            time.sleep(0.05)
 
     def text(self, css="main"):
         return self.js("return document.querySelector(arguments[0]).innerText", css)

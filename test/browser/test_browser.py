@@ -131,6 +131,14 @@ def test_nothing_moves_for_who_wants_it_so(browser, stack):
 # ---- hostile names ----
 
 
+def type_name(browser, css, text):
+    """Types, and waits for the answer to all of it."""
+    field = browser.one(css)
+    field.send_keys(text)
+    browser.until(f"return document.querySelector({css!r} + ' ~ .found-box .found')?.dataset.of === {text!r}")
+    return field
+
+
 def shown_names(browser, css):
     return browser.js("return [...document.querySelectorAll(arguments[0])].map(e => e.textContent)", css)
 
@@ -143,14 +151,13 @@ def test_names_are_text_and_never_markup(browser, stack):
     for name in HOSTILE:
         browser.open(stack.character_url(stack.server, name))
         assert shown_names(browser, "h1 .name") == [name]
-        browser.one(".star").click()
+        browser.click(".star")
         assert browser.js("return document.documentElement.scrollWidth") <= DESKTOP[0], name
     browser.open(stack.url + versus(*({"server": stack.server, "name": n} for n in HOSTILE[:4])))
     assert set(HOSTILE[:4]) <= set(shown_names(browser, ".compare-table .name"))
     browser.open(stack.url + "/")
     assert shown_names(browser, ".side-list .name").count(HOSTILE[0]) >= 2  # kept and seen
-    browser.one("#site-search").send_keys(HOSTILE[0][:6])
-    browser.until("return document.querySelector('[role=option] .name')")
+    type_name(browser, "#site-search", HOSTILE[0][:6])
     assert shown_names(browser, "[role=option] .name") == [HOSTILE[0]]
     assert browser.js("return window.hacked === undefined && document.querySelectorAll('main img, main script').length === 0")
 
@@ -173,9 +180,8 @@ def test_search_by_keyboard(browser, stack):
     browser.screen(DESKTOP)
     first = top(stack, 1)[0]
     browser.open(stack.url + "/")
-    field = browser.one("#site-search")
-    field.send_keys(first["name"][:2])
-    browser.until("return document.querySelector('#site-search').getAttribute('aria-expanded') === 'true'")
+    field = type_name(browser, "#site-search", first["name"][:2])
+    assert field.get_attribute("aria-expanded") == "true"
     field.send_keys(Keys.ARROW_DOWN)
     active = browser.js("return document.getElementById(document.querySelector('#site-search').getAttribute('aria-activedescendant'))")
     assert active.get_attribute("role") == "option" and active.get_attribute("aria-selected") == "true"
@@ -186,9 +192,7 @@ def test_search_by_keyboard(browser, stack):
     assert field.get_attribute("aria-expanded") == "false" and field.get_attribute("value")
     field.send_keys(Keys.ESCAPE)
     assert field.get_attribute("value") == ""
-    field.send_keys(first["name"])
-    browser.until("return document.querySelector('[role=option] .name')")
-    field.send_keys(Keys.ARROW_DOWN, Keys.ENTER)
+    type_name(browser, "#site-search", first["name"]).send_keys(Keys.ARROW_DOWN, Keys.ENTER)
     browser.until("return location.pathname === '/character'")
     browser.wait_ready()
     assert browser.text("h1") == first["name"]
@@ -197,8 +201,8 @@ def test_search_by_keyboard(browser, stack):
 def test_search_by_korean_initials(browser, stack):
     browser.screen(PHONE)
     browser.open(stack.url + "/")
-    browser.one("#site-search").send_keys("ㄱㄴ")
-    browser.until("return document.querySelectorAll('[role=option] .name').length > 1")
+    type_name(browser, "#site-search", "ㄱㄴ")
+    assert len(shown_names(browser, "[role=option] .name")) > 1
     for name in shown_names(browser, "[role=option] .name"):
         assert [(ord(ch) - 0xAC00) // 588 for ch in name[:2]] == [0, 2], name
     assert browser.text("#announcer")
@@ -254,7 +258,7 @@ def test_language_and_theme(browser, stack):
     browser.screen(DESKTOP, theme="light")
     browser.open(stack.url + address("/", server=stack.server, page=2))
     assert browser.text("nav.site-nav").startswith("랭킹")
-    browser.one("#switch-lang").click()
+    browser.click("#switch-lang")
     browser.until("return document.documentElement.lang === 'en' && document.querySelector('[data-ready]') !== null")
     assert browser.text("nav.site-nav").startswith("Ranking") and "page=2" in browser.driver.current_url
     light = browser.js("return getComputedStyle(document.body).backgroundColor")
@@ -273,12 +277,11 @@ def test_links_to_boards(browser, stack):
     cls = top(stack, 1, server=stack.server)[0]["class"]
     url = stack.url + address("/", server=stack.server, page=2, **{"class": cls})
     browser.open(url)
-    rows = browser.all(".board tbody tr")
-    assert len(rows) == 50 and rows[0].find_element("css selector", ".rank").text == "51"
-    assert {e.text for e in browser.all(".board tbody .col-class")} == {cls}
-    assert browser.one(".pager [aria-current]").text == "2"
-    assert browser.one(".chip[aria-current]").text == cls
-    browser.one(".pager a[aria-label='다음']").click()
+    assert shown_names(browser, ".board .rank") == [str(i) for i in range(51, 101)]
+    assert set(shown_names(browser, ".board tbody .col-class")) == {cls}
+    assert shown_names(browser, ".pager [aria-current]") == ["2"]
+    browser.until(f"return document.querySelector('.chip[aria-current]')?.textContent === {cls!r}")
+    browser.click(".pager a[aria-label='다음']")
     browser.until("return document.querySelector('.board .rank')?.textContent === '101'")
     assert "page=3" in browser.driver.current_url
     browser.driver.back()
@@ -294,23 +297,19 @@ def test_favourites_and_comparison(browser, stack):
     browser.screen(PHONE)
     one, two = top(stack, 2)
     browser.open(stack.url + person(one))
-    star = browser.one(".star")
-    star.click()
-    assert star.get_attribute("aria-pressed") == "true"
-    browser.one(".compare-slot button").click()
+    browser.click(".star")
+    browser.until("return document.querySelector('.star').getAttribute('aria-pressed') === 'true'")
+    browser.click(".compare-slot button")
     browser.open(stack.url + person(two))
-    browser.one(".compare-slot button").click()
-    browser.one(".compare-slot a").click()
+    browser.click(".compare-slot button")
+    browser.click(".compare-slot a")
     browser.until("return location.pathname === '/compare' && document.querySelector('.compare-table') !== null")
     assert {one["name"], two["name"]} == set(shown_names(browser, ".compare-table thead .name"))
-    field = browser.one("#compare-search")
     third = top(stack, 3)[2]
-    field.send_keys(third["name"])
-    browser.until("return document.querySelector('.picker [role=option] .name')")
-    field.send_keys(Keys.ARROW_DOWN, Keys.ENTER)
+    type_name(browser, "#compare-search", third["name"]).send_keys(Keys.ARROW_DOWN, Keys.ENTER)
     browser.until("return document.querySelectorAll('.compare-table thead .name').length === 3")
     shared = browser.driver.current_url
-    browser.all(".picked-off")[0].click()
+    browser.click(".picked-off")
     browser.until("return document.querySelectorAll('.compare-table thead .name').length === 2")
     browser.open(shared)
     assert len(shown_names(browser, ".compare-table thead .name")) == 3
@@ -325,9 +324,8 @@ def test_refresh_and_its_pause(browser, stack):
     browser.screen(DESKTOP)
     c = top(stack, 30)[29]
     browser.open(stack.url + person(c))
-    button = browser.one(".actions .button-main")
     browser.until("return document.querySelector('.actions .button-main').getAttribute('aria-disabled') === 'false'")
-    button.click()
+    browser.click(".actions .button-main")
     browser.until("return document.querySelector('.toast')")
     browser.until("return /\\d+/.test(document.querySelector('.actions .button-main').textContent)")
     assert browser.one(".actions .button-main").get_attribute("aria-disabled") == "true"
@@ -338,7 +336,7 @@ def test_a_new_character_from_the_source(browser, stack):
     browser.screen(PHONE)
     browser.allowed = ["404 (Not Found)"]
     browser.open(stack.url + address("/character", server="Siel", name="처음온사람"))
-    browser.one(".ask-form button").click()
+    browser.click(".ask-form button")
     browser.until("return document.querySelector('.score-card') !== null")
     browser.wait_ready()
     assert browser.text("h1") == "처음온사람" and "순위 밖" in browser.text(".score-card")
@@ -368,7 +366,7 @@ def test_the_service_goes_away_and_comes_back(browser, stack):
     browser.open(stack.url + "/")
     stack.stop_api()
     try:
-        browser.all("[role=tab]")[1].click()
+        browser.click("[role=tab]:nth-child(2)")
         browser.until("return document.querySelector('[role=alert]')?.querySelector('button') != null")
         browser.one("#site-search").send_keys("가")
         browser.until("return document.querySelector('.found-hint')?.checkVisibility()")
@@ -413,7 +411,7 @@ def test_the_calculator_follows_the_rules(browser, stack):
     fields[0].clear()
     fields[0].send_keys(str(average * 2))
     browser.until("return document.querySelector('.try-result .score-big').textContent === '1,300'")
-    browser.one(".try-bar button").click()
+    browser.click(".try-bar button")
     assert browser.text(".try-result .score-big") == "1,000"
     slider = browser.one("#try-attack")
     slider.send_keys(Keys.HOME)
@@ -426,10 +424,10 @@ def test_explained_scores_are_the_boards(browser, stack):
     c = top(stack, 3)[2]
     browser.open(stack.url + person(c))
     assert browser.text(".score-card .score-big") == f"{c['power_score']:,}"
-    points = [float(e.text.replace(",", "")) for e in browser.all(".stats-table tbody td:last-child")]
+    points = [float(x.replace(",", "")) for x in shown_names(browser, ".stats-table tbody td:last-child .wide-only")]
     assert len(points) == 8 and abs(sum(points) - c["power_score"]) < 1
     assert len(browser.all(".radar polygon.radar-shape")) == 1
     days = Select(browser.one(".choices label:nth-child(2) select"))
     days.select_by_value("90")
-    browser.one(".as-table summary").click()
+    browser.click(".as-table summary")
     browser.until("return document.querySelectorAll('.as-table tbody tr').length > 31")

@@ -95,8 +95,13 @@ function radarOf(characters) {
 function drawChips() {
     fill(chips, chosen.map((c, i) => h("span", { class: "picked-one" },
         h("span", { class: `key series-${i + 1}`, "aria-hidden": "true" }), nameText(c.name), h("span", { class: "muted small" }, serverLabel(c.server), c.class ? ` · ${classLabel(c.class)}` : ""),
-        h("button", { type: "button", class: "picked-off", "aria-label": t("compare_remove", { name: c.name }), onclick: () => choose(chosen.filter((x) => x !== c)) }, "×"))));
+        h("button", { type: "button", class: "picked-off", "aria-label": t("compare_remove", { name: c.name }), onclick: () => takeOut(c) }, "×"))));
     picker.hidden = chosen.length >= COMPARE_MAX;
+}
+
+function takeOut(c) {
+    choose(chosen.filter((x) => x !== c));
+    field.focus(); // the button is gone
 }
 
 async function load() {

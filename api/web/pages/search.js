@@ -70,6 +70,7 @@ export function attachSearch(input, { onChoose, onLookUp = null }) {
             entries.push(entry(entries.length, () => { close(); onLookUp(text); }, h("span", { class: "found-more" }, t("search_source", { text }))));
         }
         fill(list, entries.map((e) => e.element));
+        list.dataset.of = text; // what it answers
         list.hidden = entries.length === 0;
         hint.textContent = items.length ? "" : t("search_none", { text });
         hint.hidden = items.length > 0;
