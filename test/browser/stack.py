@@ -4,7 +4,6 @@ board of made-up characters, a past, and aion2-api in front of it.
     python3 test/browser/stack.py [COUNT]    starts one, prints its address, waits for Ctrl-C
 """
 
-import re
 import shutil
 import signal
 import sys
@@ -55,12 +54,6 @@ WHERE id IN (SELECT character_id FROM ranking_current WHERE rank <= 2000)
 """
 
 
-def canonical_names():
-    """Servers by their Korean name, in the form that the service stores."""
-    table = (harness.REPO / "common" / "realm_table.c").read_text(encoding="utf-8")
-    return {local: name for name, local in re.findall(r'\{"kr", \d+, "([^"]+)", "([^"]+)"\}', table)}
-
-
 class Stack:
     """Owns its servers; close() ends them."""
 
@@ -101,13 +94,8 @@ class Stack:
 
     def _import(self, count, servers):
         made = harness.run_program("aion2ctl", "generate", "--count", count, "--servers", servers, check=True)
-        head, *lines = made.stdout.splitlines(keepends=True)
-        names = canonical_names()
-        for i, line in enumerate(lines):
-            server, rest = line.split(",", 1)
-            lines[i] = f"{names.get(server, server)},{rest}"
-        harness.run_program("aion2ctl", "import", "-", "--quiet", env=self.env, stdin=head + "".join(lines),
-                            timeout=180, check=True)
+        harness.run_program("aion2ctl", "import", "-", "--quiet", env=self.env, stdin=made.stdout, timeout=180,
+                            check=True)
 
     def _make_history(self):
         for d in range(1, DAYS + 1):
