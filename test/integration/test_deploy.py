@@ -59,7 +59,7 @@ def test_the_image_has_every_library_that_the_programs_need():
     # libc6 is in every image; the sanitizers are never in a release.
     needed = {n for n in needed if not re.match(r"lib(asan|ubsan|c|m|pthread)\.so", n)}
     assert needed
-    data = {"tzdata"}  # time zones of schedules
+    data = {"tzdata", "ca-certificates"}  # time zones of schedules, whom HTTPS trusts
     assert {package_of(n) for n in needed} | data == set(docker_stages()[1])
 
 
