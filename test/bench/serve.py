@@ -14,10 +14,12 @@ import generations
 import rig
 import slowclients
 import wrk
+import questions
 from batch import GOAL_SIZE, memory_of, run_batch
 from figures import Figure, Goal, Row
 
 PART_RATE = "The api: requests per second, 64 connections"
+PART_ANSWERS = "The api: questions about characters, requests per second, 64 connections"
 PART_SINGLE = "The api: one request after the other, median latency"
 PART_CHANGE = "The api: a new generation"
 
@@ -76,12 +78,15 @@ class Api:
 @contextlib.contextmanager
 def running_api(bench, database):
     api = Api(free_port())
-    env = {**bench.env(database), "API_LISTEN": f"127.0.0.1:{api.port}",
+    env = {**bench.env(database), "LOG_LEVEL": "info", "API_LISTEN": f"127.0.0.1:{api.port}",
            "ADMIN_LISTEN": f"127.0.0.1:{free_port()}", "API_THREADS": "2",
            "STATE_DIR": str(bench.folder / "state")}
     (bench.folder / "state").mkdir(exist_ok=True)
+    log = bench.folder / "aion2-api.log"
     with bench.program("aion2-api", env, api.has_board) as process:
         api.pid = process.pid
+        wait_for(lambda: "event=details.loaded" in log.read_text(encoding="utf-8"), 120,
+                 "what is known of every character")
         yield api
 
 
@@ -105,9 +110,11 @@ class Mirror:
             self.paths[path] = f"/{name}"
             (root / name).write_bytes(api.get(path)[0])
         step = max(1, self.pages // FILES)
+        self.sample = []
         for number in range(1, FILES + 1):
             body, _ = api.get(page_path((number * step - 1) % self.pages + 1))
             (root / "page" / f"{number}.json").write_bytes(body)
+            self.sample.append(json.loads(body)["items"][number % PAGE_SIZE - 1])
 
     def draws(self):
         """Random pages of ours over the whole board, and random files."""
@@ -160,6 +167,20 @@ def measure_rates(stage, nginx):
                                  lambda outcome: outcome.per_second)
         rows.append(Row(PART_RATE, what, Figure(ours, "/s"), NGINX, Figure(theirs, "/s"), goal,
                         of_pairs=True))
+    return rows
+
+
+def measure_answers(stage, nginx):
+    """Each kind of question about characters drawn from the whole board."""
+    rows = []
+    for question in questions.ALL:
+        ours, theirs = question.mirror(stage.api, stage.mirror.sample, stage.mirror.root)
+        pairs = alternate(stage.runs,
+                          lambda p=ours: wrk.run(stage.api.base, p, stage.seconds),
+                          lambda p=theirs: wrk.run(nginx, p, stage.seconds),
+                          lambda outcome: outcome.per_second)
+        rows.append(Row(PART_ANSWERS, question.what, Figure(pairs[0], "/s"), NGINX,
+                        Figure(pairs[1], "/s"), question.goal, of_pairs=True))
     return rows
 
 
@@ -250,6 +271,8 @@ def measure(bench, database, runs, seconds, say):
             check_same_bytes(api, nginx, mirror)
             say("  requests per second")
             rows = measure_rates(stage, nginx)
+            say("  questions about characters")
+            rows += measure_answers(stage, nginx)
             say("  single requests")
             rows += measure_single(stage, nginx)
         say("  changes of the generation")

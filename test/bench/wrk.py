@@ -6,7 +6,8 @@ from dataclasses import dataclass
 
 import rig
 
-PAGES_LUA = pathlib.Path(__file__).resolve().parent / "pages.lua"
+HERE = pathlib.Path(__file__).resolve().parent
+SEED = 20251
 UNIT_US = {"us": 1.0, "ms": 1e3, "s": 1e6, "m": 60e6}
 
 
@@ -16,10 +17,21 @@ class Draw:
     before: str
     count: int
     after: str = ""
-    seed: int = 20251
+    script = HERE / "pages.lua"
 
     def arguments(self):
-        return [str(self.seed), self.before, str(self.count), self.after]
+        return [self.before, str(self.count), self.after]
+
+
+@dataclass
+class Listed:
+    """Paths of a file, a line each, in random order."""
+    file: pathlib.Path
+
+    script = HERE / "paths.lua"
+
+    def arguments(self):
+        return [str(self.file)]
 
 
 @dataclass
@@ -30,14 +42,14 @@ class Outcome:
 
 
 class Wrk:
-    """A running wrk: one fixed path, or a Draw."""
+    """A running wrk: one fixed path, a Draw or what is Listed."""
 
     def __init__(self, base, path, seconds, threads=2, connections=64):
         argv = ["wrk", "--latency", f"-t{threads}", f"-c{connections}", f"-d{seconds}s"]
-        if isinstance(path, Draw):
-            argv += ["-s", str(PAGES_LUA), base, "--", *path.arguments()]
-        else:
+        if isinstance(path, str):
             argv.append(base + path)
+        else:
+            argv += ["-s", str(path.script), base, "--", str(SEED), *path.arguments()]
         self.process = subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                                         text=True)
 
