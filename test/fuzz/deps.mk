@@ -4,6 +4,7 @@ FUZZ_DEPS_ndjson := ctl/import_ndjson.c ctl/import_row.c ctl/json_scan.c
 FUZZ_DEPS_pgcopy  := worker/pgcopy.c
 FUZZ_DEPS_image := api/image.c
 FUZZ_DEPS_query := api/query.c api/negotiate.c
+FUZZ_DEPS_body := api/post.c
 FUZZ_DEPS_term := ctl/term.c
 FUZZ_DEPS_copy_out := api/image.c api/image_build.c api/image_load.c
 FUZZ_DEPS_flow := $(wildcard worker/flow*.c)
