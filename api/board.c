@@ -144,15 +144,26 @@ static void send_from(const struct request *rq, const struct image *img, struct 
     reply_body(rq, &r, body);
 }
 
-void board_send(const struct request *rq, struct body *body, bool cache)
+static void send_and_cache(const struct request *rq, const struct image *img, struct body *body,
+                           bool cache)
 {
-    if (cache) {
+    if (cache && img == rq->loop->image) {
         cache_put(rq->loop->cache, evhttp_request_get_uri(rq->http), form_of(rq), body);
     }
-    send_from(rq, rq->loop->image, body);
+    send_from(rq, img, body);
+}
+
+void board_send(const struct request *rq, struct body *body, bool cache)
+{
+    send_and_cache(rq, rq->loop->image, body, cache);
 }
 
 void board_send_buf(const struct request *rq, struct buf *b, bool cache)
+{
+    board_send_buf_of(rq, rq->loop->image, b, cache);
+}
+
+void board_send_buf_of(const struct request *rq, const struct image *img, struct buf *b, bool cache)
 {
     struct body *body = b->failed ? NULL : body_new(b->data, b->len, rq->gzip);
 
@@ -161,7 +172,7 @@ void board_send_buf(const struct request *rq, struct buf *b, bool cache)
         reply_unavailable(rq, "The service is out of memory.");
         return;
     }
-    board_send(rq, body, cache);
+    send_and_cache(rq, img, body, cache);
     body_unref(body);
 }
 

@@ -45,6 +45,9 @@ void board_add_tail(struct buf *b, const struct request *rq, const struct board_
 void board_send(const struct request *rq, struct body *body, bool cache);
 /* The same from a buffer, which it frees. */
 void board_send_buf(const struct request *rq, struct buf *b, bool cache);
+/* The same of an image that need not be the loop's any more: then it is not kept. */
+void board_send_buf_of(const struct request *rq, const struct image *img, struct buf *b,
+                       bool cache);
 
 /* The board from the live rows of PostgreSQL, while nothing was ever published. */
 void live_answer(const struct request *rq, const struct board_query *q);

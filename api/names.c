@@ -7,11 +7,9 @@
 #include "api/route.h"
 #include "api/spelling.h"
 
-static const struct reply NOT_KEPT = {.status = 200, .max_age_s = -1, .age_s = -1};
-
-/* typed as the image keeps names: escaped, without the quotes. */
-static void add_items(struct buf *b, const struct complete *c, int server,
-                      const struct query_value *typed, uint32_t max)
+/* typed as the image keeps names: escaped, without the quotes. Returns how many there are. */
+static uint32_t add_items(struct buf *b, const struct complete *c, int server,
+                          const struct query_value *typed, uint32_t max)
 {
     const struct image_row *rows[COMPLETE_MAX];
     const struct image *img = complete_image(c);
@@ -20,7 +18,7 @@ static void add_items(struct buf *b, const struct complete *c, int server,
 
     buf_init(&escaped, IMAGE_TEXT_MAX);
     if (!buf_add_json(&escaped, typed->text, typed->len)) {
-        return;
+        return 0;
     }
     count = complete_find(c, server, escaped.data + 1, escaped.len - 2, rows, max);
     buf_fini(&escaped);
@@ -33,6 +31,7 @@ static void add_items(struct buf *b, const struct complete *c, int server,
         buf_addstr(b, i ? "," : "");
         item_add_json(b, &it);
     }
+    return count;
 }
 
 static void answer(const struct request *rq, const struct query_value *values,
@@ -41,6 +40,7 @@ static void answer(const struct request *rq, const struct query_value *values,
     const struct image *img = complete_image(c);
     struct board_query q = {.top = false};
     int server = IMAGE_ANY;
+    uint32_t found = 0;
     struct buf b;
 
     board_set_server(&q, &values[1]);
@@ -50,12 +50,12 @@ static void answer(const struct request *rq, const struct query_value *values,
     buf_init(&b, BODY_MAX);
     buf_addstr(&b, "{\"items\":[");
     if (!*q.server || server >= 0) {
-        add_items(&b, c, server, &values[0], (uint32_t)values[2].number);
+        found = add_items(&b, c, server, &values[0], (uint32_t)values[2].number);
     }
     buf_addch(&b, ']');
     board_add_snapshot(&b, rq, img);
     buf_addch(&b, '}');
-    reply_buf(rq, &NOT_KEPT, &b);
+    board_send_buf_of(rq, img, &b, found > 0); /* what nobody is called may be anything */
 }
 
 void handle_complete(const struct request *rq, const struct query_value *values)

@@ -138,7 +138,7 @@ const struct route ROUTES[] = {
     {"/api/compare", READ, handle_compare, PARAMS(COMPARE_PARAMS), "compare",
      "Two to four characters side by side.", "Comparison", JSON, false, NULL, false},
     {"/api/characters", READ, handle_complete, PARAMS(COMPLETE_PARAMS), "characters",
-     "Characters whose name begins with a text, the best placed first.", "Completion", JSON, false,
+     "Characters whose name begins with a text, the best placed first.", "Completion", JSON, true,
      NULL, false},
     {"/api/characters/batch", EVHTTP_REQ_POST, handle_many, NO_PARAMS, "charactersBatch",
      "Up to 200 characters at once.", "Batch", JSON, false, "BatchRequest", false},
