@@ -117,11 +117,18 @@ static void log_done(const struct batch *b, double seconds)
              seconds, phases);
 }
 
-/* The lock goes before the session does: the next batch may start at once. */
-static void close_session(struct batch *b)
+/*
+ * The lock goes at once, so that the next batch may start, with the session or without it: one of a
+ * run that failed is not kept.
+ */
+static void leave_session(struct batch *b, bool ok)
 {
     struct err ignored;
 
+    if (ok) {
+        pg_keep_leave(b->main);
+        return;
+    }
     if (b->main && PQstatus(b->main) == CONNECTION_OK &&
         !pg_run(b->main, "SELECT pg_advisory_unlock_all()", &ignored)) {
         log_debug("batch.unlock", "text=%s", LOGQ(ignored.text)); /* the session's end does it */
@@ -129,9 +136,9 @@ static void close_session(struct batch *b)
     PQfinish(b->main);
 }
 
-static void fini(struct batch *b)
+static void fini(struct batch *b, bool ok)
 {
-    close_session(b);
+    leave_session(b, ok);
     walk_fini(&b->walk);
     free(b->places);
     order_fini(&b->order);
@@ -176,6 +183,6 @@ cJSON *batch_task(const struct task_request *req, struct err *e)
         log_done(&b, seconds_since(start));
     }
     count(&b, result);
-    fini(&b);
+    fini(&b, result != NULL);
     return result;
 }

@@ -6,6 +6,7 @@
 #include "worker/batch.h"
 #include "worker/copy.h"
 #include "worker/failures.h"
+#include "worker/pg_keep.h"
 #include "worker/progress.h"
 #include "worker/score.h"
 
@@ -54,8 +55,12 @@ bool batch_lock(struct batch *b, struct err *e);
 bool batch_snapshot(struct batch *b, struct err *e);
 /* Notes that the attempt failed, when the run is still ours; on a new connection if needed. */
 void batch_note_failure(struct batch *b, const struct err *why);
-/* A new session like the main one, with our settings. */
-PGconn *batch_open_session(const struct settings *s, struct err *e) MUST_CHECK;
+/* A new session with our settings; name: how it shows in pg_stat_activity. */
+#define BATCH_SESSION "aion2-worker batch"
+#define AFTER_SESSION "aion2-worker after"
+PGconn *batch_open_session(const struct settings *s, const char *name, struct err *e) MUST_CHECK;
+/* One that is kept from the batch before, or a new one. pg_keep_leave() it when all went well. */
+PGconn *batch_take_session(const struct settings *s, struct err *e) MUST_CHECK;
 /* {"status":...,"processed":n,...,"timestamp":...}; NULL when memory is out. */
 cJSON *batch_make_result(const struct batch *b, const char *status) MUST_CHECK;
 /* Writes state, counts, phases and result into the run's row; fails when it is not ours any more.

@@ -117,7 +117,7 @@ static void prune(PGconn *c)
 void batch_after(const struct settings *s)
 {
     struct err e;
-    PGconn *c = batch_open_session(s, &e);
+    PGconn *c = batch_open_session(s, AFTER_SESSION, &e);
 
     /* A drop locks the parent table: whoever wants to read meanwhile waits this long at most. */
     if (c && pg_run(c,

@@ -69,7 +69,7 @@ bool batch_begin_reader(const struct batch *b, PGconn *c, struct err *e)
 
 PGconn *batch_open_reader(const struct batch *b, struct err *e)
 {
-    PGconn *c = batch_open_session(b->req->settings, e);
+    PGconn *c = batch_take_session(b->req->settings, e);
 
     if (c && !batch_begin_reader(b, c, e)) {
         PQfinish(c);
@@ -99,10 +99,19 @@ static bool open_pool(struct pool *pool, struct err *e)
     return true;
 }
 
-static void close_pool(struct pool *pool)
+/* Whatever went wrong: nobody asks what state they are in. */
+static void close_pool(struct pool *pool, bool ok)
 {
+    struct err e;
+
     for (int i = 0; i < pool->count; i++) {
-        PQfinish(pool->readers[i].c);
+        PGconn *c = pool->readers[i].c;
+
+        if (ok && pg_run(c, "COMMIT", &e)) {
+            pg_keep_leave(c);
+        } else {
+            PQfinish(c);
+        }
     }
     pool->count = 0;
 }
@@ -328,7 +337,7 @@ bool batch_read(struct batch *b, struct err *e)
     pool->b = b;
     ok = run_pool(pool, e);
     data_error = pool->data_error;
-    close_pool(pool);
+    close_pool(pool, ok);
     free(pool);
     if (!ok && data_error) {
         log_warn("batch.unreadable", "run=%" PRId64 " text=%s", b->run_id, LOGQ(e->text));

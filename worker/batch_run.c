@@ -21,9 +21,9 @@ static const char SESSION_SQL[] =
     "SET idle_in_transaction_session_timeout = '30min';"
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
 
-PGconn *batch_open_session(const struct settings *s, struct err *e)
+PGconn *batch_open_session(const struct settings *s, const char *name, struct err *e)
 {
-    PGconn *c = pg_connect(s->database_url, "aion2-worker batch", e);
+    PGconn *c = pg_connect(s->database_url, name, e);
     struct err ignored;
 
     if (c && !pg_run(c, SESSION_SQL, e)) {
@@ -36,9 +36,16 @@ PGconn *batch_open_session(const struct settings *s, struct err *e)
     return c;
 }
 
+PGconn *batch_take_session(const struct settings *s, struct err *e)
+{
+    PGconn *c = pg_keep_take();
+
+    return c ? c : batch_open_session(s, BATCH_SESSION, e);
+}
+
 bool batch_connect(struct batch *b, struct err *e)
 {
-    b->main = batch_open_session(b->req->settings, e);
+    b->main = batch_take_session(b->req->settings, e);
     return b->main && schema_check(b->main, e);
 }
 
@@ -278,7 +285,7 @@ void batch_note_failure(struct batch *b, const struct err *why)
         return;
     }
     PQfinish(b->main);
-    b->main = batch_open_session(b->req->settings, &e);
+    b->main = batch_open_session(b->req->settings, BATCH_SESSION, &e);
     if (!b->main || !write_failure(b, b->main, why, &e)) {
         log_warn("batch.note", "run=%" PRId64 " text=%s", b->run_id, LOGQ(e.text));
     }

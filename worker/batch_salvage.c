@@ -193,7 +193,7 @@ bool batch_salvage(struct batch *b, struct err *e)
 
     population_fini(&b->people);
     failures_fini(&b->failures);
-    s.c = batch_open_session(b->req->settings, e);
+    s.c = batch_open_session(b->req->settings, BATCH_SESSION, e);
     ok = s.c && pg_run(s.c, BY_INDEX_SQL, e) && batch_begin_reader(b, s.c, e) && salvage_all(&s, e);
     PQfinish(s.c);
     return ok;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -17,6 +18,7 @@
 #include "common/log.h"
 #include "common/mem.h"
 #include "worker/figures.h"
+#include "worker/pg_keep.h"
 
 #define READ_AT_ONCE (64 * KIB)
 #define IN_MAX       (2 * CHILD_FRAME_MAX) /* a frame, and what was read behind it */
@@ -43,6 +45,16 @@ static bool write_all(const void *from, size_t len)
     return true;
 }
 
+/* Until something comes. What is kept for the next task is let go when none comes for long. */
+static void wait_for_input(void)
+{
+    struct pollfd fd = {.fd = CHILD_FD, .events = POLLIN};
+    int ms;
+
+    while ((ms = pg_keep_expire()) >= 0 && poll(&fd, 1, ms) <= 0) {
+    }
+}
+
 /* At least `len` bytes in the buffer; false at the end of the conversation. */
 static bool fill(struct buf *in, size_t len)
 {
@@ -52,6 +64,7 @@ static bool fill(struct buf *in, size_t len)
         if (!buf_reserve(in, len - in->len > READ_AT_ONCE ? len - in->len : READ_AT_ONCE)) {
             return false;
         }
+        wait_for_input();
         n = read(CHILD_FD, in->data + in->len, in->cap - in->len - 1);
         if (n < 0 && errno == EINTR) {
             continue;
@@ -275,6 +288,7 @@ int child_main(const struct settings *s, int64_t supervisor_pid)
     buf_init(&in, IN_MAX);
     while (serve_next(s, &in)) {
     }
+    pg_keep_close();
     buf_fini(&in);
     return 0;
 }

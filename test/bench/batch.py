@@ -122,7 +122,7 @@ AFTER_WORK_DONE = """
     SELECT EXISTS (SELECT FROM ranking_state AS s JOIN pg_index AS i
                    ON i.indrelid = ('ranking_entries_' || s.run_id)::regclass)
            AND NOT EXISTS (SELECT FROM pg_stat_activity
-                           WHERE application_name = 'aion2-worker batch')
+                           WHERE application_name = 'aion2-worker after')
 """
 
 
