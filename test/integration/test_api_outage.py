@@ -327,6 +327,7 @@ def test_a_full_disk_is_not_fatal(pg, spawn, tmp_path):
         assert first != second
         api.wait_run(publish(pg, where="id <= 6"))
         harness.wait_for(lambda: (small / IMAGE).read_bytes() != good, 10, "storing again")
+        assert api.program.stop() == 0  # it holds the socket of its admin side there
     finally:
         os.system(f"umount {small}")
 
