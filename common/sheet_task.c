@@ -27,6 +27,7 @@ static char *build(const struct sheet_task *t, const char *id, size_t *len)
                         .queue = t->queue,
                         .origin = t->origin,
                         .sent_us = t->now_us,
+                        .expires_us = t->now_us + SHEET_TASK_EXPIRES_S * INT64_C(1000000),
                         .kwargs = kwargs,
                         .group_index = -1,
                         .slot_unix_s = -1,

@@ -9,6 +9,8 @@
  * within SHEET_TASK_ONCE_S are one: the first pushes, the others find that it did.
  */
 #define SHEET_TASK_ONCE_S 300
+/* One that has waited for so long is not run any more: the source reads some hundred in an hour. */
+#define SHEET_TASK_EXPIRES_S 3600
 /* Of kombu's priorities: a person waits for one, nobody for the other. */
 #define SHEET_TASK_PRIORITY_PERSON  3
 #define SHEET_TASK_PRIORITY_REFRESH 9

@@ -13,7 +13,6 @@
  */
 #define WAITING_MAX  4     /* that wait here */
 #define CLAIM_MS     250   /* until the claim for a task that runs elsewhere is tried again */
-#define AWAY_MS      1000  /* the same for one that does not wait here */
 #define AWAY_MAX_MS  60000 /* nobody is sent away for longer */
 #define GATE_TICK_MS 5     /* tokens this close together are one look */
 
@@ -51,21 +50,25 @@ static int64_t take_token(struct consumer *c, const struct job *j)
     return 0;
 }
 
-/* Those sent away come back one after the other. */
+/*
+ * Those sent away come back one after the other, so that a thousand of them are no more work than
+ * ten. Of a singleton nobody knows how long one takes: as often as those that wait here.
+ */
 static int64_t away_ms(struct consumer *c, const struct job *j, int64_t wait_ms)
 {
     double rate = task_state_of(j->task)->rate_per_s;
-    struct rate_bucket *b = rate > 0 ? bucket_of(c, j->task) : NULL;
+    int64_t step_us = rate > 0 ? (int64_t)(1e6 / rate) : CLAIM_MS * INT64_C(1000);
+    struct rate_bucket *b = bucket_of(c, j->task);
     int64_t now_us = clock_mono_us();
     int64_t ms;
 
     if (!b) {
-        return AWAY_MS;
+        return AWAY_MAX_MS;
     }
     if (b->away_us < now_us + wait_ms * 1000) {
         b->away_us = now_us + wait_ms * 1000;
     }
-    b->away_us += (int64_t)(1e6 / rate);
+    b->away_us += step_us;
     ms = (b->away_us - now_us) / 1000;
     return ms < AWAY_MAX_MS ? ms : AWAY_MAX_MS;
 }

@@ -29,7 +29,7 @@ struct rate_bucket {
     int64_t next_us; /* monotonic: when the next one may begin */
     int64_t away_us; /* and when the next of those sent away should be back */
 };
-#define RATE_BUCKETS_MAX 64 /* tasks with a rate limit; more have none */
+#define RATE_BUCKETS_MAX 64 /* tasks with a rate limit, or singletons; more have no limit */
 
 #define WAITERS_MAX (BROKER_QUEUES_MAX * KEY_PRIORITY_STEPS)
 

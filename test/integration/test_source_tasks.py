@@ -329,8 +329,9 @@ def board(pg):
 
 
 def queued(jobs):
-    texts = jobs.redis.lrange("celery" + SEP + "9", 0, -1)
-    return [json.loads(t)["headers"]["kwargsrepr"] for t in reversed(texts)]
+    headers = [json.loads(t)["headers"] for t in jobs.redis.lrange("celery" + SEP + "9", 0, -1)]
+    assert all(h["expires"] for h in headers)
+    return [h["kwargsrepr"] for h in reversed(headers)]
 
 
 def refresh(pg, redis_server, task=REFRESH, **settings):

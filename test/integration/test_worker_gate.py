@@ -71,6 +71,9 @@ def test_a_crowd_of_singletons_holds_up_nobody(spawn, jobs, redis_server):
         assert jobs.ended(jobs.push("test.add", n))["result"] == n
     assert jobs.held_count() <= 1 + 4
     assert jobs.differences() == {}
+    # those that wait elsewhere come back one after the other, not all of them every second
+    due = sorted(score for _, score in jobs.redis.zrange("aion2:delayed", 0, -1, withscores=True))
+    assert len(due) >= 24 and due[-1] - due[0] > 3000
 
 
 def test_a_rate_limit_spreads_a_task_and_no_other(client, spawn, jobs, redis_server):
