@@ -187,6 +187,23 @@ def test_what_is_posted_is_as_described(stack):
             stack.ask(path, method="POST", body=json.dumps(BODIES[path]), headers=kind).problem(415)
 
 
+def test_who_asks_too_often_is_told_as_described(stack):
+    limited = [(p, m, o) for p, m, o in operations(stack.description) if "429" in o["responses"]]
+    assert limited
+    for path, method, operation in limited:
+        answers = [ask(stack, path, method, params_of(operation)) for _ in range(11)]
+        assert [a.status for a in answers[-2:]] == [200, 429]
+        answers[-1].problem(429)
+        check_schema(stack.description, {"$ref": "#/components/schemas/Problem"}, answers[-1].json)
+        too_many = stack.description["components"]["responses"]["TooMany"]["headers"]
+        for answer, headers in ((answers[0], operation["responses"]["200"]["headers"]), (answers[-1], too_many)):
+            for name, header in headers.items():
+                text = answer.headers[name.lower()]
+                schema = {"allOf": [header["schema"]]} if "schema" in header else \
+                    {"allOf": [stack.description["components"]["headers"][name]["schema"]]}
+                check_schema(stack.description, schema, int(text) if text.isdigit() else text)
+
+
 def test_unknown_addresses(stack):
     for path in ("/ranking", "/api", "/api/ranking/", "/api/nosuch", "/openapi"):
         answer = stack.get(path)
