@@ -161,11 +161,24 @@ void metrics_use_shard(unsigned shard)
 
 /* ---- counting ---- */
 
+/* A shard of its own has one writer, so nothing has to be locked: half the price. */
+static void add_to(cell *at, unsigned shard, int64_t n)
+{
+    if (shard > 0) {
+        int64_t now = atomic_load_explicit(at, memory_order_relaxed);
+
+        atomic_store_explicit(at, now + n, memory_order_relaxed);
+    } else {
+        atomic_fetch_add_explicit(at, n, memory_order_relaxed);
+    }
+}
+
 void metrics_add(struct metric_group *g, size_t metric, size_t series, int64_t n)
 {
     if (g->cells) {
-        atomic_fetch_add_explicit(cell_of(g, metric, series, shard_of(g, metric)), n,
-                                  memory_order_relaxed);
+        unsigned shard = shard_of(g, metric);
+
+        add_to(cell_of(g, metric, series, shard), shard, n);
     }
 }
 
@@ -179,6 +192,7 @@ void metrics_set(struct metric_group *g, size_t metric, size_t series, int64_t v
 void metrics_observe(struct metric_group *g, size_t metric, size_t series, int64_t value)
 {
     const struct metric_buckets *b = g->metrics[metric].buckets;
+    unsigned shard;
     size_t i = 0;
     cell *at;
 
@@ -189,9 +203,10 @@ void metrics_observe(struct metric_group *g, size_t metric, size_t series, int64
     while (i < b->count && value > b->bounds[i]) {
         i++;
     }
-    at = cell_of(g, metric, series, shard_of(g, metric));
-    atomic_fetch_add_explicit(at + i, 1, memory_order_relaxed);
-    atomic_fetch_add_explicit(at + b->count + 1, value, memory_order_relaxed);
+    shard = shard_of(g, metric);
+    at = cell_of(g, metric, series, shard);
+    add_to(at + i, shard, 1);
+    add_to(at + b->count + 1, shard, value);
 }
 
 size_t metrics_series(const struct metric_label *label, const char *value)

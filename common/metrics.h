@@ -67,7 +67,8 @@ void metrics_register(struct metric_group *g, unsigned shards);
 int metrics_register_shared(struct metric_group *g) MUST_CHECK;
 /* Counts in the numbers of another process. The descriptor may be closed. */
 bool metrics_attach(struct metric_group *g, int fd) MUST_CHECK;
-/* This thread counts in a place of its own from now on (0: the one for all others). */
+/* This thread counts in a place of its own from now on, which no other may be given (0: the one for
+ * all others). */
 void metrics_use_shard(unsigned shard);
 
 /* ---- counting; series: of the first label, of two labels first * count of the second + second */

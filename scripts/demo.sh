@@ -97,10 +97,22 @@ population_import() {
         "$BIN/aion2ctl" import - --quiet
 }
 
+# metrics_address NAME FIRST: where the program shows its figures; as before while it runs.
+metrics_address() {
+    local port
+    port=$(cat "$RUN_DIR/$1.metrics" 2>/dev/null || true)
+    if [ -z "$port" ] || { ! process_pid "$1" >/dev/null && ! port_free "$port"; }; then
+        port=$(port_pick "$2") || fail "no free port for the metrics of $1"
+    fi
+    echo "$port" >"$RUN_DIR/$1.metrics"
+    echo "127.0.0.1:$port"
+}
+
 # program_up NAME PROGRAM: starts it unless it runs with today's binary and settings.
 program_up() {
     local name=$1 program=$BIN/$2 stamp how=started
-    stamp=$(printf '%s\n' "$DATABASE_URL" "$REDIS_URL" "$API_LISTEN" "$ADMIN_LISTEN" | cat - "$program" | cksum)
+    stamp=$(printf '%s\n' "$DATABASE_URL" "$REDIS_URL" "$API_LISTEN" "$ADMIN_LISTEN" \
+        "$METRICS_LISTEN" | cat - "$program" | cksum)
     if process_pid "$name" >/dev/null; then
         if [ "$(cat "$RUN_DIR/$name.stamp" 2>/dev/null)" = "$stamp" ]; then
             say "$name" running
@@ -123,9 +135,9 @@ programs_up() {
     STATE_DIR=$RUN_DIR/state/$(printf %s "$DATABASE_URL" | cksum | cut -d' ' -f1)
     export API_LISTEN ADMIN_LISTEN STATE_DIR
     mkdir -p "$STATE_DIR"
-    program_up beat aion2-beat
-    program_up worker aion2-worker
-    program_up api aion2-api
+    METRICS_LISTEN=$(metrics_address worker 9101) program_up worker aion2-worker
+    METRICS_LISTEN=$(metrics_address beat 9102) program_up beat aion2-beat
+    METRICS_LISTEN=$(metrics_address api 9103) program_up api aion2-api
     wait_until 30 "$PYTHON" "$ROOT/scripts/ranking.py" health "$API_URL" ||
         fail_with_log "the api does not answer on $API_URL" "$LOG_DIR/api.log"
     for name in beat worker api; do
@@ -162,6 +174,7 @@ Look further:
   aion2ctl status
   aion2ctl call $TASK --wait 60
   $redis_cli LPUSH celery '{"task":"$TASK"}'
+  curl http://127.0.0.1:$(cat "$RUN_DIR/api.metrics")/metrics
   tail -f $(shell_quote "$LOG_DIR/worker.log")
 
 The admin side (docs/admin.md):
