@@ -121,7 +121,9 @@ static int hex_digit(char c)
 static size_t put_escaped(struct json_line *j, const char *p, size_t left)
 {
     if (left >= 4 && p[1] == 'x' && hex_digit(p[2]) >= 0 && hex_digit(p[3]) >= 0) {
-        put_escape(j, (unsigned)(hex_digit(p[2]) << 4 | hex_digit(p[3])));
+        unsigned code = (unsigned)(hex_digit(p[2]) << 4 | hex_digit(p[3]));
+
+        put_escape(j, code ? code : 0xfffd); /* many readers end a text at a NUL */
         return 4;
     }
     return left >= 2 ? 1 + put_character(j, p + 1, left - 1) : put_character(j, p, left);
