@@ -28,8 +28,10 @@ const struct conf_item API_SETTINGS_ITEMS[] = {
              "threads that serve requests (0: one per processor)"),
     CONF_INT("API_CONNECTIONS_MAX", struct api_settings, connections_max, "4096", 1, 1000000,
              "clients connected at the same time; further ones wait to be accepted"),
-    CONF_INT("API_CONNECTIONS_PER_ADDRESS", struct api_settings, connections_per_address, "256", 0,
-             1000000, "of them from one address, other than 127.0.0.1 and ::1 (0: any number)"),
+    CONF_INT(
+        "API_CONNECTIONS_PER_ADDRESS", struct api_settings, connections_per_address, "256", 0,
+        1000000,
+        "of them from one address; TRUSTED_PROXIES, 127.0.0.1 and ::1 may have any (0: all may)"),
     CONF_INT("API_REQUEST_TIMEOUT", struct api_settings, request_timeout_s, "20", 1, 3600,
              "seconds within which a request that has begun has to be here, headers and body"),
     CONF_INT("API_IDLE_TIMEOUT", struct api_settings, idle_timeout_s, "60", 1, 3600,

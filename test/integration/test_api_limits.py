@@ -93,8 +93,9 @@ def test_who_has_sent_a_request_already_is_told_so_too(pg, spawn):
         assert answered(held)
 
 
-def test_any_number_of_connections(pg, spawn):
-    api = Api(spawn, pg.url, API_CONNECTIONS_PER_ADDRESS=0)
+@pytest.mark.parametrize("settings", [{"API_CONNECTIONS_PER_ADDRESS": 0}, {"TRUSTED_PROXIES": "127.0.0.2/31"}])
+def test_any_number_of_connections(pg, spawn, settings):
+    api = Api(spawn, pg.url, **settings)
     held = [connect(api, HERE) for _ in range(400)]
     assert all(answered(s) for s in held)
     for s in held:
