@@ -422,6 +422,28 @@ def test_a_slow_source_keeps_nobody_waiting_for_long(start, pg, redis_server, si
                      api.json(character_path(server_of(person), person.name))["state"] == "live", 30, "the end of it")
 
 
+def test_from_a_search_to_the_board(start, pg, redis_server, spawn):
+    site = source_site.SourceSite("tw")
+    try:
+        person = next(p for p in site.people.values() if p.row["mode"] == "sheet" and p.server_id == 1001)
+        env = {"DATABASE_URL": pg.url, "REDIS_URL": redis_server.url, **site.env()}
+        api = start(**site.env())
+        spawn("aion2-worker", env=env).wait_log("worker.registered")
+        doc = found(api, "希埃爾", person.name, "success")
+        assert (doc["mode"], doc["server"]) == ("profile", "Siel")
+        path = character_path(doc["server"], person.name)
+        harness.wait_for(lambda: api.json(path)["mode"] == "sheet", 60, "the sheet")
+        assert {k: v for k, v in api.json(path)["stats_payload"].items() if k != "mode"} == person.stats("sheet")
+        done = harness.run_program("aion2ctl", "call", "app.worker.calculate_power_and_rank_batch", "--wait", "60", env=env)
+        assert done.returncode == 0
+        harness.wait_for(lambda: api.json(path)["ranks"], 10, "the board")
+        assert api.json(character_path("希埃爾", person.name))["ranks"]["all"]["rank"] == 1
+        kept = found(api, "SIEL", person.name, "cached")
+        assert kept["power_score"] == 1000  # nobody else is on the server
+    finally:
+        site.close()
+
+
 # ------------------------------------------------------------------------------ what goes away
 
 
