@@ -28,8 +28,8 @@ static void unlink_op(struct rdsa *c, struct op *op)
 
 static void setup_step_done(struct rdsa *c, const struct op *op, const redisReply *r)
 {
-    if (op->load && r->type == REDIS_REPLY_STRING && r->len == sizeof op->load->sha1 - 1) {
-        memcpy(op->load->sha1, r->str, sizeof op->load->sha1);
+    if (op->load && r->type == REDIS_REPLY_STRING && r->len == SCRIPT_SHA1_SIZE - 1) {
+        script_sha1_set(op->load, r->str);
     }
     if (op->ask_role && !rds_read_is_master(r)) {
         rdsa_drop(c, "what the Sentinels call the master is none (yet)");
@@ -113,7 +113,7 @@ void rdsa_script(struct rdsa *c, const struct command *cmd, rdsa_fn fn, void *ct
     size_t n = (size_t)cmd->n + 3;
     const char **argv = mem_try_array(n, sizeof *argv);
     size_t *lens = mem_try_array(n, sizeof *lens);
-    char keys[12];
+    char keys[12], sha1[SCRIPT_SHA1_SIZE];
     struct op *op;
 
     if (!c->up || cmd->failed || !argv || !lens) {
@@ -122,7 +122,8 @@ void rdsa_script(struct rdsa *c, const struct command *cmd, rdsa_fn fn, void *ct
     }
     snprintf(keys, sizeof keys, "%d", cmd->keys);
     argv[0] = "EVALSHA";
-    argv[1] = cmd->script->sha1;
+    script_sha1_get(cmd->script, sha1);
+    argv[1] = sha1;
     argv[2] = keys;
     for (int i = 0; i < 3; i++) {
         lens[i] = strlen(argv[i]);

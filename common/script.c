@@ -17,6 +17,16 @@ static void copy_sha1(char *to, const char *from)
     pthread_mutex_unlock(&sha1_lock);
 }
 
+void script_sha1_get(const struct script *s, char out[SCRIPT_SHA1_SIZE])
+{
+    copy_sha1(out, s->sha1);
+}
+
+void script_sha1_set(struct script *s, const char sha1[SCRIPT_SHA1_SIZE])
+{
+    copy_sha1(s->sha1, sha1);
+}
+
 bool script_load(redisContext *c, struct script *s, struct err *e)
 {
     redisReply *r = rds_command(c, e, "SCRIPT LOAD %s", s->lua);
@@ -27,7 +37,7 @@ bool script_load(redisContext *c, struct script *s, struct err *e)
     }
     ok = r->type == REDIS_REPLY_STRING && r->len == SCRIPT_SHA1_SIZE - 1;
     if (ok) {
-        copy_sha1(s->sha1, r->str);
+        script_sha1_set(s, r->str);
     } else {
         err_set(e, ERR_PERMANENT, "RedisError", "SCRIPT LOAD did not answer with a SHA1");
     }
@@ -64,11 +74,11 @@ redisReply *script_run(redisContext *c, struct script *s, int keys, int n, const
     snprintf(nkeys, sizeof nkeys, "%d", keys);
     /* Twice at most: the second time right after loading. */
     for (int attempt = 0; attempt < 2 && !r; attempt++) {
-        copy_sha1(sha1, s->sha1);
+        script_sha1_get(s, sha1);
         if ((sha1[0] == '\0' || attempt > 0) && !script_load(c, s, e)) {
             break;
         }
-        copy_sha1(sha1, s->sha1);
+        script_sha1_get(s, sha1);
         argv[0] = "EVALSHA";
         argv[1] = sha1;
         argv[2] = nkeys;
