@@ -148,11 +148,12 @@ static void fini(struct batch *b, bool ok)
     malloc_trim(0); /* the process lives on and waits for the next slot */
 }
 
-static void count(const struct batch *b, const cJSON *result)
+static void count(struct batch *b, const cJSON *result)
 {
     const char *status = json_get_str(result, "status");
 
-    figures_batch_end(status ? status : "failed");
+    status = status ? status : is_cancelled(b) ? "cancelled" : "failed";
+    figures_batch_end(status);
     if (b->published) {
         figures_batch_published(&(struct figures_batch){.scored = b->people.scored,
                                                         .failed = (int64_t)b->failed,

@@ -38,7 +38,7 @@ enum {
 static const char *const OUTCOMES[] = {"succeeded", "failed", "retried", "revoked", "put_back"};
 static const char *const STEPS[] = {"connect", "claim", "lock",   "snapshot", "read", "keep",
                                     "score",   "write", "attach", "publish",  "other"};
-static const char *const RESULTS[] = {"success", "no_data", "skipped", "failed"};
+static const char *const RESULTS[] = {"success", "no_data", "skipped", "cancelled", "failed"};
 static const char *const PARTS[] = {"scored", "failed"};
 static const char *const LAST[] = {"scored", "failed", "entries", "servers"};
 static const char *const CHILDREN[] = {"alive", "wanted"};

@@ -32,7 +32,7 @@ void figures_set_published(int64_t at_us);
 
 /* A step is done; its name as in batch.c. */
 void figures_batch_step(const char *name, int64_t us);
-/* How an attempt has ended: success, no_data, skipped or failed. */
+/* How an attempt has ended: success, no_data, skipped, cancelled or failed. */
 void figures_batch_end(const char *status);
 struct figures_batch {
     int64_t scored, failed, entries, servers;
