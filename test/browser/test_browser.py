@@ -293,6 +293,17 @@ def test_links_to_boards(browser, stack):
     assert "class" not in browser.driver.current_url and "page" not in browser.driver.current_url
 
 
+def test_servers_by_any_of_their_names(browser, stack):
+    browser.screen(DESKTOP)
+    for path in ("/", "/servers"):
+        browser.open(stack.url + address(path, server="네자칸"))
+        tabs = shown_names(browser, "[role=tab]")
+        assert tabs.count("네자칸") == 1 and len(tabs) == len(set(tabs)) == 6, tabs
+        assert shown_names(browser, "[role=tab][aria-selected=true]") == ["네자칸"]
+    options = shown_names(browser, ".tabs-more option")
+    assert len(options) == len(set(options)) and "네자칸" not in options
+
+
 def test_favourites_and_comparison(browser, stack):
     browser.screen(PHONE)
     one, two = top(stack, 2)

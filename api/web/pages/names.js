@@ -28,9 +28,9 @@ function inTable(table, name) {
     return Object.hasOwn(table, name) ? table[name] : null;
 }
 
-/** The other form of a server's name, or null. */
-export function otherServerName(name) {
-    return inTable(SERVERS, name) ?? inTable(SERVERS_EN, name);
+/** The same text for every name of a server. */
+export function serverKey(name) {
+    return inTable(SERVERS, name) ?? name;
 }
 
 /** known: names of servers there are; where both forms are servers, each is shown as it is. */

@@ -4,7 +4,7 @@ import { h } from "../common/dom.js";
 import { address, getJson } from "../common/http.js";
 import { addTexts, lang, number, t } from "../common/i18n.js";
 import { storedList } from "../common/prefs.js";
-import { classIn, otherServerName, serverIn } from "./names.js";
+import { classIn, serverIn, serverKey } from "./names.js";
 import { TEXTS } from "./texts.js";
 
 addTexts(TEXTS);
@@ -35,12 +35,18 @@ let servers = null;
 
 /**
  * The first five are always in the api's list. Where one of them has nobody on the board but the same
- * server has under its other name, that one stands in its place.
+ * server has under another of its names, that one stands in its place.
  */
 function withoutDoubles(data) {
-    const peopled = new Set(data.details.map((d) => d.server));
-    const stand = (name) => (!peopled.has(name) && peopled.has(otherServerName(name)) ? otherServerName(name) : name);
+    const peopled = new Map(data.details.map((d) => [serverKey(d.server), d.server]));
+    const names = data.details.map((d) => d.server);
+    const stand = (name) => (names.includes(name) ? name : peopled.get(serverKey(name)) ?? name);
     return { ...data, servers: [...new Set(data.servers.map(stand))] };
+}
+
+/** The name by which the list has a server that an address names in any way; else the name itself. */
+export function listedServer(name) {
+    return known.has(name) ? name : [...known].find((s) => serverKey(s) === serverKey(name)) ?? name;
 }
 
 /** /api/servers, asked once a page; a failure is not kept. */

@@ -7,7 +7,7 @@ import { createTable } from "../common/table.js";
 import { createFreshness } from "./fresh.js";
 import { byClass } from "./names.js";
 import { createPager } from "./pager.js";
-import { aboutLine, changeMark, characterAnchor, classLabel, keepTrying, link, loadServers, notice, problemText, serverLabel, tierBadge } from "./parts.js";
+import { aboutLine, changeMark, characterAnchor, classLabel, keepTrying, link, listedServer, loadServers, notice, problemText, serverLabel, tierBadge } from "./parts.js";
 import { createSide } from "./side.js";
 import { createTabs } from "./tabs.js";
 import "./site.js";
@@ -129,6 +129,7 @@ async function load(quiet) {
     if (signal.aborted) {
         return;
     }
+    board.server = listedServer(board.server);
     tabs.set(servers.servers, board.server);
     fresh.setSnapshot(data.snapshot);
     drawItems(data);

@@ -7,7 +7,7 @@ import { decimal, number, t } from "../common/i18n.js";
 import { createTable } from "../common/table.js";
 import { createFreshness } from "./fresh.js";
 import { byClass } from "./names.js";
-import { STATS, classLabel, keepTrying, link, loadServers, forgetServers, notice, problemText, serverLabel, tierBadge } from "./parts.js";
+import { STATS, classLabel, keepTrying, link, listedServer, loadServers, forgetServers, notice, problemText, serverLabel, tierBadge } from "./parts.js";
 import { createTabs } from "./tabs.js";
 import "./site.js";
 
@@ -112,6 +112,7 @@ async function load(quiet) {
     const { signal } = controller;
     forgetServers();
     const servers = await loadServers();
+    server = listedServer(server);
     tabs.set(servers.servers, server);
     table.setRows(servers.details);
     fresh.setSnapshot(servers.snapshot);
