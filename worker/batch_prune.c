@@ -20,7 +20,7 @@ static const char OLD_GENERATIONS_SQL[] =
 
 /* Each in a transaction of its own; none matters to the run that has been published. */
 static const char *const STATEMENTS[] = {
-    "DELETE FROM ranking_snapshots AS t USING ranking_state AS s"
+    "DELETE FROM ranking_boards AS t USING ranking_state AS s"
     " WHERE t.run_id <> s.run_id AND t.run_id IS DISTINCT FROM s.previous_run_id",
 
     /* They go after their generation: who still reads one needs its names. */
@@ -39,7 +39,7 @@ static const char *const STATEMENTS[] = {
     " WHERE state = 'running' AND started_at < now() - interval '2 hours'",
 
     /* The lists are rewritten whole by each run; do not wait for autovacuum to notice. */
-    "VACUUM (SKIP_LOCKED) ranking_snapshots, ranking_groups, batch_failures",
+    "VACUUM (SKIP_LOCKED) ranking_boards, ranking_groups, batch_failures",
 };
 
 static void drop_generation(PGconn *c, const char *id)
@@ -75,26 +75,32 @@ static void drop_generations(PGconn *c)
 }
 
 /*
- * For people who join by character in SQL, and for runs that keep some old scores. Nobody who reads
- * boards waits for it, so neither does the publication. When a run dies before this, whichever
- * comes next finds the kept scores by reading the generation whole, and leaves an indexed one
- * behind.
+ * By character, for people who join in SQL and for runs that keep some old scores; and the first of
+ * each board, for ranking_snapshots. Nobody who reads boards waits for them, so neither does the
+ * publication. When a run dies before this, whichever comes next finds the kept scores by reading
+ * the generation whole, and leaves an indexed one behind.
  */
+static bool index_generation(PGconn *c, int64_t id, struct err *e)
+{
+    char sql[384];
+
+    snprintf(sql, sizeof sql,
+             "CREATE UNIQUE INDEX IF NOT EXISTS ranking_entries_%" PRId64 "_character_id_idx"
+             " ON ranking_entries_%" PRId64 " (character_id);"
+             "CREATE INDEX IF NOT EXISTS ranking_entries_%" PRId64 "_first_idx"
+             " ON ranking_entries_%" PRId64 " (group_no) WHERE server_rank <= 100",
+             id, id, id, id);
+    return pg_run(c, sql, e);
+}
+
 static void index_live(PGconn *c)
 {
-    char sql[192];
     struct err e;
     PGresult *r = pg_exec(c, "SELECT run_id FROM ranking_state", &e);
     bool ok = r != NULL;
 
     if (r && PQntuples(r) == 1) {
-        int64_t id = strtoll(PQgetvalue(r, 0, 0), NULL, 10);
-
-        snprintf(sql, sizeof sql,
-                 "CREATE UNIQUE INDEX IF NOT EXISTS ranking_entries_%" PRId64 "_character_id_idx"
-                 " ON ranking_entries_%" PRId64 " (character_id)",
-                 id, id);
-        ok = pg_run(c, sql, &e);
+        ok = index_generation(c, strtoll(PQgetvalue(r, 0, 0), NULL, 10), &e);
     }
     PQclear(r);
     if (!ok) {

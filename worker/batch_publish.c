@@ -7,101 +7,9 @@
 #include "common/schema.h"
 #include "worker/batch_parts.h"
 
-#define TOP_MAX        100
-#define TOP_JSON_MAX   (4 * MIB) /* 100 entries of three names of 64 characters, each escaped */
 #define TIERS_JSON_MAX (8 * KIB)
 #define FIXED_SIZE     256 /* more than the fields of fixed size of any row here */
 #define ALL_BOARD      "all"
-
-/* Who stands first on each board: entry numbers, TOP_MAX a server at most, servers in a row. */
-struct tops {
-    uint32_t *at;
-    uint32_t *start; /* per server, and where the last one ends */
-    uint32_t *count;
-};
-
-static uint32_t at_most_top(uint32_t n)
-{
-    return n < TOP_MAX ? n : TOP_MAX;
-}
-
-static void tops_fini(struct tops *t)
-{
-    free(t->at);
-    free(t->start);
-    free(t->count);
-}
-
-static bool tops_init(struct tops *t, const struct batch *b)
-{
-    uint32_t servers = b->people.servers.count;
-
-    t->at = NULL;
-    t->start = mem_try_array((size_t)servers + 1, sizeof *t->start);
-    t->count = mem_try_array(servers, sizeof *t->count);
-    for (uint32_t s = 0; t->start && s < servers; s++) {
-        t->start[s + 1] = t->start[s] + at_most_top(b->walk.servers[s].ranked);
-    }
-    if (t->start) {
-        t->at = mem_try_array(t->start[servers], sizeof *t->at);
-    }
-    if (t->at && t->count) {
-        return true;
-    }
-    tops_fini(t);
-    return false;
-}
-
-static void tops_fill(struct tops *t, const struct batch *b)
-{
-    uint32_t missing = t->start[b->people.servers.count];
-
-    for (uint32_t i = 0; missing > 0; i++) {
-        uint32_t number = b->order.at[i];
-        uint32_t s = population_server_of(&b->people, &b->people.ranked.at[number]);
-
-        if (t->count[s] < TOP_MAX) {
-            t->at[t->start[s] + t->count[s]++] = number;
-            missing--;
-        }
-    }
-}
-
-static void add_top_entry(struct buf *json, const struct population *p, const struct entry *entry,
-                          uint32_t rank)
-{
-    const struct group *group = population_group(p, entry->group);
-    size_t len;
-    const char *text = population_name(p, entry, &len);
-
-    buf_addf(json, "%s{\"rank\":%" PRIu32 ",\"name\":", rank > 1 ? "," : "", rank);
-    buf_add_json(json, text, len);
-    text = names_get(&p->servers, group->server, &len);
-    buf_addstr(json, ",\"server\":");
-    buf_add_json(json, text, len);
-    text = names_get(&p->classes, group->class, &len);
-    buf_addstr(json, ",\"class\":");
-    buf_add_json(json, text, len);
-    buf_addf(json, ",\"level\":%" PRId32 ",\"power\":", entry->level);
-    if (entry->power == POWER_UNKNOWN) {
-        buf_addstr(json, "null");
-    } else {
-        buf_addi64(json, entry->power);
-    }
-    buf_addf(json, ",\"power_score\":%" PRId64 ",\"power_rank\":\"%s\"}", entry->score,
-             score_tier_name(entry->tier));
-}
-
-static bool make_top_list(struct buf *json, const struct population *p, const uint32_t *at,
-                          uint32_t count)
-{
-    buf_reset(json);
-    buf_addch(json, '[');
-    for (uint32_t i = 0; i < count; i++) {
-        add_top_entry(json, p, &p->ranked.at[at[i]], i + 1);
-    }
-    return buf_addch(json, ']');
-}
 
 struct board {
     const char *name;
@@ -111,19 +19,18 @@ struct board {
 };
 
 static bool write_board(struct copy_writer *w, const struct batch *b, const struct board *board,
-                        const struct buf *json, struct err *e)
+                        struct err *e)
 {
-    char *p = copy_write_room(w, FIXED_SIZE + board->name_len + json->len, e);
+    char *p = copy_write_room(w, FIXED_SIZE + board->name_len, e);
 
     if (!p) {
         return false;
     }
-    p = pgcopy_put_row(p, 5);
+    p = pgcopy_put_row(p, 4);
     p = pgcopy_put_i64(p, b->run_id);
     p = pgcopy_put_text(p, board->name, board->name_len);
     p = pgcopy_put_i64(p, board->generated_at_us - PGCOPY_EPOCH_US);
     p = pgcopy_put_i64(p, board->total);
-    p = pgcopy_put_jsonb(p, json->data, json->len);
     copy_write_row(w, p);
     return true;
 }
@@ -139,7 +46,7 @@ static bool find_old_time(const struct batch *b, const struct failed_server *ser
     snprintf(run, sizeof run, "%" PRId64, b->live_run_id);
     r = pg_exec_params(b->main,
                        "SELECT (extract(epoch FROM generated_at) * 1000000)::bigint"
-                       " FROM ranking_snapshots WHERE run_id = $1 AND server = $2",
+                       " FROM ranking_boards WHERE run_id = $1 AND server = $2",
                        2, values, e);
     *us = r && PQntuples(r) > 0 ? strtoll(PQgetvalue(r, 0, 0), NULL, 10) : b->now_us;
     PQclear(r);
@@ -169,28 +76,21 @@ static int64_t *board_times(const struct batch *b, struct err *e)
     return us;
 }
 
-static bool write_boards(struct copy_writer *w, const struct batch *b, const struct tops *tops,
-                         const int64_t *times, struct err *e)
+static bool write_boards(struct copy_writer *w, const struct batch *b, const int64_t *times,
+                         struct err *e)
 {
     const struct population *p = &b->people;
     struct board all = {ALL_BOARD, strlen(ALL_BOARD), b->now_us, b->order.count};
-    struct buf json;
-    bool ok;
+    bool ok = write_board(w, b, &all, e);
 
-    buf_init(&json, TOP_JSON_MAX);
-    ok = make_top_list(&json, p, b->order.at, at_most_top(b->order.count)) || batch_no_memory(e);
-    ok = ok && write_board(w, b, &all, &json, e);
     for (uint32_t s = 0; ok && s < p->servers.count; s++) {
         struct board board = {.generated_at_us = times[s], .total = b->walk.servers[s].ranked};
 
         if (board.total > 0) {
             board.name = names_get(&p->servers, s, &board.name_len);
-            ok = make_top_list(&json, p, tops->at + tops->start[s], tops->count[s]) ||
-                 batch_no_memory(e);
-            ok = ok && write_board(w, b, &board, &json, e);
+            ok = write_board(w, b, &board, e);
         }
     }
-    buf_fini(&json);
     return ok;
 }
 
@@ -198,26 +98,15 @@ static bool publish_boards(struct batch *b, struct err *e)
 {
     int64_t *times = board_times(b, e);
     struct copy_writer w;
-    struct tops tops;
-    bool ok;
+    bool ok = times && copy_write_begin(&w, b->main,
+                                        "COPY ranking_boards (run_id, server, generated_at, total)"
+                                        " FROM STDIN (FORMAT binary)",
+                                        e);
 
-    if (!times) {
-        return false;
-    }
-    if (!tops_init(&tops, b)) {
-        free(times);
-        return batch_no_memory(e);
-    }
-    tops_fill(&tops, b);
-    ok = copy_write_begin(&w, b->main,
-                          "COPY ranking_snapshots (run_id, server, generated_at, total, top_list)"
-                          " FROM STDIN (FORMAT binary)",
-                          e);
     if (ok) {
-        ok = write_boards(&w, b, &tops, times, e);
+        ok = write_boards(&w, b, times, e);
         ok = copy_write_end(&w, ok, e);
     }
-    tops_fini(&tops);
     free(times);
     return ok;
 }

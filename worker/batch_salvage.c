@@ -18,7 +18,7 @@ static const char NEXT_SQL[] =
     "SELECT server FROM characters WHERE server > $1 ORDER BY server LIMIT 1";
 
 /* The same by the boards that are live. $2: their run. */
-static const char NEXT_KNOWN_SQL[] = "SELECT server FROM ranking_snapshots WHERE server > $1"
+static const char NEXT_KNOWN_SQL[] = "SELECT server FROM ranking_boards WHERE server > $1"
                                      " AND run_id = $2 AND server <> 'all' ORDER BY server LIMIT 1";
 
 static const char COUNT_SQL[] =

@@ -17,7 +17,7 @@ from harness import wait_for
 POINTS = {
     "reading": ("characters", "ACCESS EXCLUSIVE"),
     "writing": ("ranking_entries", "ACCESS EXCLUSIVE"),
-    "publishing": ("ranking_snapshots", "EXCLUSIVE"),
+    "publishing": ("ranking_boards", "EXCLUSIVE"),
     "switching": ("ranking_state", "EXCLUSIVE"),
 }
 
@@ -339,17 +339,17 @@ def indexes(pg):
     """Those of the live generation: names of columns, unique and usable."""
     return pg.query("SELECT pg_get_indexdef(i.indexrelid, 1, true), indnatts, indisunique, indisvalid"
                     " FROM ranking_state AS s JOIN pg_index AS i"
-                    " ON i.indrelid = ('ranking_entries_' || s.run_id)::regclass")
+                    " ON i.indrelid = ('ranking_entries_' || s.run_id)::regclass ORDER BY 1")
 
 
-BY_CHARACTER = [("character_id", 1, True, True)]
+INDEXES = [("character_id", 1, True, True), ("group_no", 1, False, True)]
 
 
 def test_the_live_generation_is_indexed(pg):
     populate(pg)
     for _ in range(3):
         batch(pg)
-        assert indexes(pg) == BY_CHARACTER
+        assert indexes(pg) == INDEXES
 
 
 def die_while_indexing(pg, spawn, task_id):
@@ -373,14 +373,14 @@ def test_killed_before_the_index(pg, spawn):
     board = check(pg, result)
     assert indexes(pg) == []
     assert batch(pg, "first") == result  # redelivered
-    assert indexes(pg) == BY_CHARACTER
+    assert indexes(pg) == INDEXES
 
     board = check(pg, die_while_indexing(pg, spawn, "second"), board)
     assert indexes(pg) == []
     pg.query("UPDATE characters SET stats_payload = '[]' WHERE id = ANY (%s)", (ids[:7],))
     board = check(pg, batch(pg, "third"), board)
     assert sum(e.stale for e in board.entries) == 7  # looked up without the index
-    assert indexes(pg) == BY_CHARACTER
+    assert indexes(pg) == INDEXES
 
 
 # ----------------------------------------------------------------------------- what is left
@@ -396,7 +396,7 @@ def test_thirty_runs_leave_two_generations(pg):
             sizes.append(pg.value("SELECT pg_database_size(current_database())"))
     live, previous = pg.query("SELECT run_id, previous_run_id FROM ranking_state")[0]
     assert generations(pg) == sorted(f"ranking_entries_{i}" for i in (live, previous))
-    for table in ("ranking_snapshots", "ranking_groups"):
+    for table in ("ranking_boards", "ranking_groups"):
         assert pg.query(f"SELECT DISTINCT run_id FROM {table} ORDER BY 1"
                         ) == [(previous,), (live,)]
     assert pg.value("SELECT count(*) FROM server_stats") == 30 * 20
@@ -428,7 +428,7 @@ def test_the_log_is_logfmt_when_cleaning_up_has_to_wait(pg):
     """VACUUM passes over a table that somebody else cleans, and would warn of it."""
     populate(pg)
     conn = pg.connect(autocommit=False)
-    conn.cursor().execute("LOCK TABLE ranking_snapshots IN SHARE UPDATE EXCLUSIVE MODE")
+    conn.cursor().execute("LOCK TABLE ranking_boards IN SHARE UPDATE EXCLUSIVE MODE")
     done = run_batch(pg)
     conn.close()
     assert done.returncode == 0

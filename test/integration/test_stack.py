@@ -88,7 +88,7 @@ class Stack:
     def live_run_is_indexed(self):
         """The worker does this after its answer."""
         return self.pg.value("SELECT count(*) FROM pg_indexes WHERE tablename = %s",
-                             (f"ranking_entries_{self.live_run()}",)) == 1
+                             (f"ranking_entries_{self.live_run()}",)) == 2
 
     def wait_api(self, run_id):
         """Waits until the api serves that generation."""
@@ -188,7 +188,7 @@ def test_beat_makes_new_generations_by_itself(start_stack):
 # A lock that the batch must wait for holds it at a known point, however fast the machine is.
 PHASES = {
     "reading": "LOCK TABLE characters IN ACCESS EXCLUSIVE MODE",
-    "publishing": "LOCK TABLE ranking_snapshots IN SHARE MODE",
+    "publishing": "LOCK TABLE ranking_boards IN SHARE MODE",
 }
 
 
