@@ -198,12 +198,13 @@ bool probe_is_fresh(const struct probe_settings *s, int64_t interval_s, int64_t 
                     char why[PROBE_WHY_SIZE])
 {
     int64_t limit_s = s->fresh_limit_s > 0 ? s->fresh_limit_s : interval_s * 5 / 2;
-    int64_t age_us = clock_wall_us() - made_us;
+    int64_t age_us;
 
     if (made_us == METRIC_UNKNOWN) {
         snprintf(why, PROBE_WHY_SIZE, "no ranking is known");
         return false;
     }
+    age_us = clock_wall_us() - made_us;
     if (age_us <= limit_s * 1000000) {
         return true;
     }
