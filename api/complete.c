@@ -182,12 +182,14 @@ static uint32_t rank_in(const struct image *other, const int *servers, const str
 {
     int server = servers[r->server];
     const struct image_row *its =
-        server >= 0 ? image_find_escaped(other, server, img->text + r->name_off, r->name_len) : NULL;
+        server >= 0 ? image_find_escaped(other, server, img->text + r->name_off, r->name_len)
+                    : NULL;
 
     return its ? (uint32_t)(its - other->rows) + 1 : 0;
 }
 
-/* The image knows the ranks of the generation right before it; of another one they are looked up. */
+/* The image knows the ranks of the generation right before it; of another one they are looked up.
+ */
 static void find_moves(struct moves *m, const struct image *img, const struct image *before,
                        const int *servers)
 {

@@ -71,7 +71,8 @@ static bool sections_fit(const struct image_header *h, size_t bytes)
            section_fits(bytes, h->servers_off, h->servers, sizeof(struct image_name)) &&
            section_fits(bytes, h->classes_off, h->classes, sizeof(struct image_name)) &&
            section_fits(bytes, h->groups_off, h->groups, sizeof(struct image_group)) &&
-           section_fits(bytes, h->stats_off, (uint64_t)h->servers + 1, sizeof(struct image_stats)) &&
+           section_fits(bytes, h->stats_off, (uint64_t)h->servers + 1,
+                        sizeof(struct image_stats)) &&
            section_fits(bytes, h->times_off, h->times, sizeof(int64_t));
 }
 
@@ -193,9 +194,8 @@ static bool row_ok(const struct image *img, uint32_t i)
 
     return r->server < img->head->servers && r->cls < img->head->classes &&
            text_ok(img, r->name_off, r->name_len) && r->scored < img->head->times &&
-           r->percentile_c <= 10000 && r->level >= 0 &&
-           r->power >= IMAGE_POWER_NONE && image_tier_number(r->tier) >= 0 &&
-           (i == 0 || r->power_score <= r[-1].power_score);
+           r->percentile_c <= 10000 && r->level >= 0 && r->power >= IMAGE_POWER_NONE &&
+           image_tier_number(r->tier) >= 0 && (i == 0 || r->power_score <= r[-1].power_score);
 }
 
 static bool check_slots(const struct image *img, struct err *e)

@@ -15,9 +15,9 @@
  * Row i holds rank i + 1. An order lists row numbers, part by part: a part belongs to a server, a
  * class, or a group (a class on a server), and its entries ascend, so the r-th of them is the row
  * of rank r there. A slot holds a row number or IMAGE_NO_ROW; the place is image_slot() of server
- * and name, then the next slots, the first after the last. Text offsets count from text_off. Every text is kept as it stands
- * inside a JSON string (escaped, without the quotes), so answers copy it and lookups escape what
- * they look for.
+ * and name, then the next slots, the first after the last. Text offsets count from text_off. Every
+ * text is kept as it stands inside a JSON string (escaped, without the quotes), so answers copy it
+ * and lookups escape what they look for.
  *
  * The same bytes are the file in STATE_DIR. Whoever changes a struct below raises IMAGE_VERSION: a
  * file of another version is refused and built again from PostgreSQL.
@@ -26,8 +26,8 @@
 #define IMAGE_VERSION     4u
 #define IMAGE_NO_ROW      UINT32_MAX
 #define IMAGE_ENTRIES_MAX (32u * 1024 * 1024)
-#define IMAGE_NAMES_MAX   4096u /* servers, and classes */
-#define IMAGE_TEXT_MAX    2048u /* bytes of one escaped text */
+#define IMAGE_NAMES_MAX   4096u      /* servers, and classes */
+#define IMAGE_TEXT_MAX    2048u      /* bytes of one escaped text */
 #define IMAGE_TIMES_MAX   (1u << 18) /* runs whose scores a generation still has */
 #define IMAGE_POWER_NONE  INT64_C(-1)
 #define IMAGE_TIERS       25 /* S5 is 0, D1 is 24 */

@@ -73,8 +73,7 @@ void item_add_json(struct buf *b, const struct item *it)
     p = put_i64(p, r->power_score);
     p = PUT(p, ",\"power_rank\":\"");
     p = put(p, r->tier, sizeof r->tier);
-    p = r->stale ? PUT(p, "\",\"stale\":true,\"rank_change\":")
-                               : PUT(p, "\",\"rank_change\":");
+    p = r->stale ? PUT(p, "\",\"stale\":true,\"rank_change\":") : PUT(p, "\",\"rank_change\":");
     p = it->before ? put_i64(p, (int64_t)it->before - it->rank) : PUT(p, "null");
     *p++ = '}';
     b->len = (size_t)(p - b->data);

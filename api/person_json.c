@@ -80,7 +80,8 @@ static void add_fixed(struct buf *b, const struct image *img, const struct perso
     add_scores(b, p->row);
     add_time_or_null(b, "last_fetched_at", p->has_detail && d->fetched_us != DETAIL_NO_TIME,
                      d->fetched_us);
-    add_time_or_null(b, "last_scored_at", p->row != NULL, p->row ? image_scored_us(img, p->row) : 0);
+    add_time_or_null(b, "last_scored_at", p->row != NULL,
+                     p->row ? image_scored_us(img, p->row) : 0);
     buf_addstr(b, ",\"stats_payload\":");
     if (p->has_detail) {
         detail_add_stats(b, d);

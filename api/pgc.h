@@ -45,7 +45,8 @@ struct pgc *pgc_new(struct event_base *base, const char *url, enum pgc_access ac
 /* Ends the connection without calling a hook. NULL is fine. */
 void pgc_free(struct pgc *c);
 enum pgc_state pgc_state(const struct pgc *c);
-/* Only while idle. Text parameters, NULL is SQL NULL. An error comes through on_result in a later turn. */
+/* Only while idle. Text parameters, NULL is SQL NULL. An error comes through on_result in a later
+ * turn. */
 void pgc_query(struct pgc *c, const char *sql, int n, const char *const *values);
 
 #endif

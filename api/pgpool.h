@@ -29,8 +29,8 @@ struct pgpool *pgpool_new(struct event_base *base, const char *url, enum pgc_acc
 void pgpool_free(struct pgpool *p);
 
 /*
- * values: n text parameters, copied, NULL is SQL NULL; sql is static text. False and *e: refused, done is not called
- * (the queue is full, or no connection is up or coming up).
+ * values: n text parameters, copied, NULL is SQL NULL; sql is static text. False and *e: refused,
+ * done is not called (the queue is full, or no connection is up or coming up).
  */
 bool pgpool_query(struct pgpool *p, const char *sql, int n, const char *const *values,
                   pgpool_done_fn done, void *arg, struct err *e) MUST_CHECK;
