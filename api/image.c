@@ -455,6 +455,29 @@ uint32_t image_list_tied_rank(const struct image_list *l, int64_t score)
     return low + 1;
 }
 
+uint32_t image_list_tied_at(const struct image_list *l, uint32_t rank)
+{
+    int64_t score = image_list_row(l, rank - 1)->power_score;
+    uint32_t low = 0, high = rank - 1, step = 1;
+
+    /* Always of that score: high. Of a higher one: all before low. */
+    while (high >= step && image_list_row(l, high - step)->power_score == score) {
+        high -= step;
+        step *= 2;
+    }
+    low = high >= step ? high - step + 1 : 0;
+    while (low < high) {
+        uint32_t mid = low + (high - low) / 2;
+
+        if (image_list_row(l, mid)->power_score > score) {
+            low = mid + 1;
+        } else {
+            high = mid;
+        }
+    }
+    return low + 1;
+}
+
 /* ---- tiers ---- */
 
 static const char TIER_LETTERS[] = "SABCD";

@@ -176,6 +176,8 @@ const struct image_row *image_list_row(const struct image_list *l, uint32_t i);
 uint32_t image_list_rank(const struct image_list *l, const struct image_row *row);
 /* 1 + how many have a higher score: the place that rows of one score share. */
 uint32_t image_list_tied_rank(const struct image_list *l, int64_t score);
+/* The same of the score at that rank (from 1, on the list); few share it, so it is near. */
+uint32_t image_list_tied_at(const struct image_list *l, uint32_t rank);
 
 /* 0 for S5 ... IMAGE_TIERS - 1 for D1; -1: no tier. */
 int image_tier_number(const char tier[2]);

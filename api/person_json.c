@@ -5,15 +5,29 @@
 #include "api/person.h"
 #include "common/clock.h"
 
+/* ,"key": */
+static void add_key(struct buf *b, const char *key)
+{
+    buf_addstr(b, ",\"");
+    buf_addstr(b, key);
+    buf_addstr(b, "\":");
+}
+
+static void add_number(struct buf *b, const char *key, int64_t v)
+{
+    add_key(b, key);
+    buf_addi64(b, v);
+}
+
 static void add_text(struct buf *b, const char *key, const char *s, size_t len)
 {
-    buf_addf(b, ",\"%s\":", key);
+    add_key(b, key);
     buf_add_json(b, s, len);
 }
 
 static void add_number_or_null(struct buf *b, const char *key, bool known, int64_t v)
 {
-    buf_addf(b, ",\"%s\":", key);
+    add_key(b, key);
     if (known) {
         buf_addi64(b, v);
     } else {
@@ -25,20 +39,27 @@ static void add_time_or_null(struct buf *b, const char *key, bool known, int64_t
 {
     char iso[CLOCK_ISO_SIZE];
 
+    add_key(b, key);
     if (known) {
-        buf_addf(b, ",\"%s\":\"%s\"", key, clock_iso(us, "Z", iso));
+        buf_addch(b, '"');
+        buf_addstr(b, clock_iso(us, "Z", iso));
+        buf_addch(b, '"');
     } else {
-        buf_addf(b, ",\"%s\":null", key);
+        buf_addstr(b, "null");
     }
 }
 
 /* ---- the fixed fields ---- */
 
-/* 50.0, 33.33, 12.5: at least one decimal. */
-static void add_percentile(struct buf *b, unsigned hundredths)
+/* 50.0, 33.33, 12.5: at least so many decimals, one or two. */
+static void add_hundredths(struct buf *b, unsigned hundredths, int decimals)
 {
-    buf_addf(b, hundredths % 10 ? "%u.%02u" : "%u.%01u", hundredths / 100,
-             hundredths % 10 ? hundredths % 100 : hundredths % 100 / 10);
+    buf_addi64(b, hundredths / 100);
+    buf_addch(b, '.');
+    buf_addch(b, (char)('0' + hundredths / 10 % 10));
+    if (hundredths % 10 || decimals > 1) {
+        buf_addch(b, (char)('0' + hundredths % 10));
+    }
 }
 
 static void add_scores(struct buf *b, const struct image_row *row)
@@ -47,9 +68,11 @@ static void add_scores(struct buf *b, const struct image_row *row)
         buf_addstr(b, ",\"power_score\":null,\"power_rank\":null,\"percentile\":null");
         return;
     }
-    buf_addf(b, ",\"power_score\":%" PRId64 ",\"power_rank\":\"%.2s\",\"percentile\":",
-             row->power_score, row->tier);
-    add_percentile(b, row->percentile_c);
+    add_number(b, "power_score", row->power_score);
+    buf_addstr(b, ",\"power_rank\":\"");
+    buf_add(b, row->tier, sizeof row->tier);
+    buf_addstr(b, "\",\"percentile\":");
+    add_hundredths(b, row->percentile_c, 1);
 }
 
 /* Class, level and power: as stored, or as the ranking has them. */
@@ -59,13 +82,13 @@ static void add_data(struct buf *b, const struct image *img, const struct person
 
     if (p->has_detail) {
         add_text(b, "class", d->cls, strlen(d->cls));
-        buf_addf(b, ",\"level\":%" PRId32, d->level);
+        add_number(b, "level", d->level);
         add_number_or_null(b, "power", d->power != DETAIL_UNKNOWN, d->power);
         return;
     }
     buf_addstr(b, ",\"class\":");
     item_add_text(b, img, &img->classes[p->row->cls]);
-    buf_addf(b, ",\"level\":%" PRId32, p->row->level);
+    add_number(b, "level", p->row->level);
     add_number_or_null(b, "power", p->row->power != IMAGE_POWER_NONE, p->row->power);
 }
 
@@ -73,7 +96,8 @@ static void add_fixed(struct buf *b, const struct image *img, const struct perso
 {
     const struct detail *d = &p->detail;
 
-    buf_addf(b, "{\"id\":%" PRId64, p->has_detail ? d->id : p->row->id);
+    buf_addstr(b, "{\"id\":");
+    buf_addi64(b, p->has_detail ? d->id : p->row->id);
     add_text(b, "name", p->name, p->name_len);
     add_text(b, "server", p->server, p->server_len);
     add_data(b, img, p);
@@ -121,22 +145,22 @@ static unsigned top_hundredths(uint32_t rank, uint32_t of)
     return (unsigned)(((uint64_t)rank * 10000 + of - 1) / of);
 }
 
-static void add_rank(struct buf *b, const char *key, const struct image_list *list,
-                     const struct image_row *row)
+/* key: with all that stands before the rank. */
+static void add_rank(struct buf *b, const char *key, const struct image_list *list, uint32_t rank)
 {
-    uint32_t rank = image_list_rank(list, row);
-    unsigned top = top_hundredths(rank, list->count);
-
-    buf_addf(b,
-             "\"%s\":{\"rank\":%" PRIu32 ",\"tied_rank\":%" PRIu32 ",\"of\":%" PRIu32
-             ",\"top_percent\":%u.%02u}",
-             key, rank, image_list_tied_rank(list, row->power_score), list->count, top / 100,
-             top % 100);
+    buf_addstr(b, key);
+    buf_addi64(b, rank);
+    add_number(b, "tied_rank", image_list_tied_at(list, rank));
+    add_number(b, "of", list->count);
+    add_key(b, "top_percent");
+    add_hundredths(b, top_hundredths(rank, list->count), 2);
+    buf_addch(b, '}');
 }
 
+/* key: with all that stands before the number. */
 static void add_change(struct buf *b, const char *key, uint32_t before, int64_t rank)
 {
-    buf_addf(b, "\"%s\":", key);
+    buf_addstr(b, key);
     if (before) {
         buf_addi64(b, (int64_t)before - rank);
     } else {
@@ -164,14 +188,15 @@ static void add_next_tier(struct buf *b, const struct image_stats *s, const stru
 static void add_next_rank(struct buf *b, const struct image_list *server,
                           const struct image_row *row)
 {
-    uint32_t tied = image_list_tied_rank(server, row->power_score);
+    uint32_t tied = image_list_tied_at(server, row->server_rank);
 
     if (tied <= 1) {
         buf_addstr(b, ",\"rank\":null,\"rank_score\":null}");
         return;
     }
-    buf_addf(b, ",\"rank\":%" PRIu32 ",\"rank_score\":%" PRId64 "}", tied - 1,
-             image_list_row(server, tied - 2)->power_score);
+    add_number(b, "rank", tied - 1);
+    add_number(b, "rank_score", image_list_row(server, tied - 2)->power_score);
+    buf_addch(b, '}');
 }
 
 /* Since the ranking before, and since the last day of the history began. */
@@ -181,17 +206,16 @@ static void add_changes(struct buf *b, const struct request *rq, const struct im
     struct details_place then;
 
     buf_addstr(b, ",\"rank_change\":{\"run\":{");
-    add_change(b, "all", row->before, rank);
-    buf_addch(b, ',');
-    add_change(b, "server", row->server_before, row->server_rank);
+    add_change(b, "\"all\":", row->before, rank);
+    add_change(b, ",\"server\":", row->server_before, row->server_rank);
     if (!details_get_place(loader_details(rq->loop->loader), row->id, &then)) {
         buf_addstr(b, "},\"day\":null}");
         return;
     }
-    buf_addf(b, "},\"day\":{\"day\":\"%s\",", then.day);
-    add_change(b, "all", then.rank, rank);
-    buf_addch(b, ',');
-    add_change(b, "server", then.server_rank, row->server_rank);
+    buf_addstr(b, "},\"day\":{\"day\":\"");
+    buf_addstr(b, then.day);
+    add_change(b, "\",\"all\":", then.rank, rank);
+    add_change(b, ",\"server\":", then.server_rank, row->server_rank);
     buf_addstr(b, "}}");
 }
 
@@ -202,12 +226,9 @@ static void add_place(struct buf *b, const struct request *rq, const struct imag
     struct image_list server = image_list_of(img, (struct image_board){row->server, IMAGE_ANY});
     struct image_list cls = image_list_of(img, (struct image_board){IMAGE_ANY, row->cls});
 
-    buf_addstr(b, ",\"ranks\":{");
-    add_rank(b, "all", &all, row);
-    buf_addch(b, ',');
-    add_rank(b, "server", &server, row);
-    buf_addch(b, ',');
-    add_rank(b, "class", &cls, row);
+    add_rank(b, ",\"ranks\":{\"all\":{\"rank\":", &all, (uint32_t)(row - img->rows) + 1);
+    add_rank(b, ",\"server\":{\"rank\":", &server, row->server_rank);
+    add_rank(b, ",\"class\":{\"rank\":", &cls, image_list_rank(&cls, row));
     buf_addch(b, '}');
     add_changes(b, rq, row);
     add_next_tier(b, &img->stats[row->server], row);

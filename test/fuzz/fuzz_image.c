@@ -34,7 +34,8 @@ static unsigned touch(const struct image *img)
                 const struct image_row *r = image_list_row(&list, i);
 
                 sum += touch_row(img, r) + image_list_rank(&list, r);
-                sum += image_list_tied_rank(&list, r->power_score);
+                MUST(image_list_tied_at(&list, i + 1) ==
+                     image_list_tied_rank(&list, r->power_score));
             }
         }
         sum += img->stats[server < 0 ? img->head->servers : (uint32_t)server].tier_count[0];

@@ -204,6 +204,10 @@ static void test_rows_of_one_score_share_a_rank(void **state)
     assert_int_equal(image_list_tied_rank(&all, 7), 2);
     assert_int_equal(image_list_tied_rank(&all, 1), 5);
     assert_int_equal(image_list_tied_rank(&all, 0), 6);
+    for (uint32_t i = 1; i <= all.count; i++) {
+        assert_int_equal(image_list_tied_at(&all, i),
+                         image_list_tied_rank(&all, image_list_row(&all, i - 1)->power_score));
+    }
     image_unref(img);
 }
 
