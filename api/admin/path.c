@@ -1,3 +1,5 @@
+#include <arpa/inet.h>
+#include <stdio.h>
 #include <string.h>
 
 #include "api/admin/route.h"
@@ -30,4 +32,17 @@ bool admin_path_matches(const char *pattern, const char *path,
         path += 1 + have;
     }
     return *pattern == *path;
+}
+
+bool admin_is_near_host(const char *host)
+{
+    char name[INET_ADDRSTRLEN];
+    struct in_addr addr;
+    size_t len = strcspn(host, ":");
+
+    if (host[0] == '[' || !memchr(host, '.', len)) {
+        return true;
+    }
+    snprintf(name, sizeof name, "%.*s", (int)len, host);
+    return len < sizeof name && inet_pton(AF_INET, name, &addr) == 1;
 }

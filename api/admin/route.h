@@ -122,6 +122,12 @@ const struct admin_route *admin_route_find(const char *path, enum evhttp_cmd_typ
 /* The comparison behind it; pure. ids is filled as far as it came. */
 bool admin_path_matches(const char *pattern, const char *path,
                         struct admin_segment ids[ADMIN_PATH_IDS_MAX]) MUST_CHECK;
+/*
+ * Whether a Host header is an address or a name without a dot, perhaps with a port. A page of
+ * somebody's domain can have its name lead to where our socket is forwarded to (ssh -L) and is of
+ * our origin then; but its browser still says that name. Pure.
+ */
+bool admin_is_near_host(const char *host) MUST_CHECK;
 /* {..} of a path. */
 size_t admin_route_ids(const struct admin_route *r);
 

@@ -101,8 +101,12 @@ static bool challenge(struct ask *k, const char *detail)
 static bool authenticate(struct ask *k)
 {
     static const char BEARER[] = "Bearer ";
-    const char *given = header(k, "Authorization");
+    const char *given = header(k, "Authorization"), *host = header(k, "Host");
 
+    if (!given && is_local(k) && host && !admin_is_near_host(host)) {
+        return refuse(k, 403, NULL,
+                      "Without a token the socket is only asked as localhost, or by an address.");
+    }
     if (!given && is_local(k)) {
         k->who.scope = TOKEN_ADMIN;
         return true;

@@ -130,6 +130,22 @@ static void test_paths(void **state)
     }
 }
 
+static void test_hosts(void **arg)
+{
+    static const char *const NEAR[] = {"localhost", "localhost:8001", "admin", "127.0.0.1",
+                                       "10.0.0.1:80", "[::1]:8001", ""};
+    static const char *const FAR[] = {"evil.example", "evil.example:8001", "1.2.3.4.5",
+                                      "127.0.0.1.evil.example", "1.2.3", "localhost.", "a.b"};
+
+    (void)arg;
+    for (size_t i = 0; i < ARRAY_LEN(NEAR); i++) {
+        assert_true(admin_is_near_host(NEAR[i]));
+    }
+    for (size_t i = 0; i < ARRAY_LEN(FAR); i++) {
+        assert_false(admin_is_near_host(FAR[i]));
+    }
+}
+
 /* ---- bodies ---- */
 
 static const struct admin_field FIELDS[] = {
@@ -235,6 +251,7 @@ int main(void)
         cmocka_unit_test(test_scopes),   cmocka_unit_test(test_scrubbing),
         cmocka_unit_test(test_paths),    cmocka_unit_test(test_bodies),
         cmocka_unit_test(test_estimate), cmocka_unit_test(test_progress),
+        cmocka_unit_test(test_hosts),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
