@@ -2,6 +2,7 @@
 #define COMMON_PG_H
 
 #include <libpq-fe.h>
+#include <stdatomic.h>
 
 #include "common/err.h"
 #include "common/json.h"
@@ -40,7 +41,14 @@ typedef bool (*pg_watch_fn)(void *ctx);
 void pg_watch(pg_watch_fn asked, void *ctx);
 bool pg_watch_says_stop(void);
 
-/* libpq's PQexec, PQexecParams (text), PQgetResult and waiting PQgetCopyData under that watch. */
+/*
+ * From now on this thread waits at most limit_ms for a statement, and when *hurry (NULL: never) is
+ * set not at all. A server that says nothing for so long is not asked to cancel, as that would wait
+ * for it, too: the connection is cut, and the statement fails as after any lost connection.
+ */
+void pg_patience(int limit_ms, const atomic_bool *hurry);
+
+/* libpq's PQexec, PQexecParams (text), PQgetResult and waiting PQgetCopyData under all that. */
 PGresult *pg_query(PGconn *c, const char *sql) MUST_CHECK;
 PGresult *pg_query_params(PGconn *c, const char *sql, int n, const char *const *values) MUST_CHECK;
 PGresult *pg_next_result(PGconn *c) MUST_CHECK;

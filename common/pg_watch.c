@@ -1,5 +1,7 @@
 #include <poll.h>
+#include <sys/socket.h>
 
+#include "common/clock.h"
 #include "common/pg.h"
 
 #define PIECE_MS 250
@@ -8,7 +10,10 @@
 static __thread struct {
     pg_watch_fn asked;
     void *ctx;
-    bool cancelled; /* the statement that runs now */
+    bool cancelled;           /* the statement that runs now */
+    int limit_ms;             /* of a statement; 0: none */
+    const atomic_bool *hurry; /* NULL: none */
+    int64_t until_ms;         /* of the statement that runs now */
 } watch;
 
 void pg_watch(pg_watch_fn asked, void *ctx)
@@ -20,6 +25,29 @@ void pg_watch(pg_watch_fn asked, void *ctx)
 bool pg_watch_says_stop(void)
 {
     return watch.asked && watch.asked(watch.ctx);
+}
+
+void pg_patience(int limit_ms, const atomic_bool *hurry)
+{
+    watch.limit_ms = limit_ms;
+    watch.hurry = hurry;
+}
+
+static bool in_pieces(void)
+{
+    return watch.asked || watch.limit_ms > 0;
+}
+
+static bool is_out_of_patience(void)
+{
+    return watch.limit_ms > 0 &&
+           (clock_mono_ms() >= watch.until_ms || (watch.hurry && atomic_load(watch.hurry)));
+}
+
+static void begin_statement(void)
+{
+    watch.cancelled = false;
+    watch.until_ms = clock_mono_ms() + watch.limit_ms;
 }
 
 /* The server ends the statement with 57014, and we go on waiting for that. */
@@ -43,19 +71,23 @@ static bool wait_a_piece(PGconn *c)
     if (!watch.cancelled && pg_watch_says_stop()) {
         cancel_statement(c);
     }
+    if (is_out_of_patience()) {
+        shutdown(PQsocket(c), SHUT_RDWR);
+        return false;
+    }
     return poll(&fd, 1, PIECE_MS) <= 0 || PQconsumeInput(c) == 1;
 }
 
 PGresult *pg_next_result(PGconn *c)
 {
-    while (watch.asked && PQisBusy(c) && wait_a_piece(c)) {
+    while (in_pieces() && PQisBusy(c) && wait_a_piece(c)) {
     }
     return PQgetResult(c);
 }
 
 int pg_next_copied(PGconn *c, char **bytes)
 {
-    int len = PQgetCopyData(c, bytes, watch.asked != NULL);
+    int len = PQgetCopyData(c, bytes, in_pieces());
 
     while (len == 0 && wait_a_piece(c)) {
         len = PQgetCopyData(c, bytes, 1);
@@ -83,18 +115,18 @@ static PGresult *last_result(PGconn *c)
 
 PGresult *pg_query(PGconn *c, const char *sql)
 {
-    if (!watch.asked) {
+    if (!in_pieces()) {
         return PQexec(c, sql);
     }
-    watch.cancelled = false;
+    begin_statement();
     return PQsendQuery(c, sql) ? last_result(c) : NULL;
 }
 
 PGresult *pg_query_params(PGconn *c, const char *sql, int n, const char *const *values)
 {
-    if (!watch.asked) {
+    if (!in_pieces()) {
         return PQexecParams(c, sql, n, NULL, values, NULL, NULL, 0);
     }
-    watch.cancelled = false;
+    begin_statement();
     return PQsendQueryParams(c, sql, n, NULL, values, NULL, NULL, 0) ? last_result(c) : NULL;
 }

@@ -154,6 +154,9 @@ static void on_tick(UNUSED evutil_socket_t fd, UNUSED short what, void *arg)
         bool busy = conns_busy(a->tcp.conns) || conns_busy(a->local.conns);
         bool late = clock_mono_ms() >= a->drain_until_ms;
 
+        if (late) {
+            jobs_hurry(a->jobs);
+        }
         /* What a job still works on is answered whatever it takes: evhttp waits for it. */
         if (a->at_work == 0 && (late || !busy)) {
             event_base_loopbreak(a->base);

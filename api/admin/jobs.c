@@ -7,6 +7,7 @@
 #include "common/schema.h"
 
 #define REDIS_TIMEOUT_MS 5000
+#define PG_TIMEOUT_MS    16000 /* longer than a statement may take there: it says nothing */
 
 static const char SESSION_SQL[] = "SET statement_timeout = '15s'; SET lock_timeout = '3s';"
                                   "SET idle_in_transaction_session_timeout = '60s'; SET jit = off";
@@ -24,6 +25,7 @@ struct jobs {
     struct worker workers[ADMIN_THREADS];
     pthread_mutex_t lock;
     pthread_cond_t wake;
+    atomic_bool hurry;
     /* Under the lock: */
     bool stopping;
     struct ask *first, **end;
@@ -128,6 +130,10 @@ static void check_connections(struct worker *w)
 
 static void do_one(struct worker *w, struct ask *k)
 {
+    if (atomic_load(&w->jobs->hurry)) {
+        admin_problem(&k->call, 503, NULL, "The service is being stopped.");
+        return;
+    }
     if (connect_as_needed(w, k)) {
         if (k->route->action) {
             trail_run(k);
@@ -165,6 +171,7 @@ static void *run(void *arg)
     struct worker *w = arg;
     struct ask *k;
 
+    pg_patience(PG_TIMEOUT_MS, &w->jobs->hurry);
     while ((k = take(w->jobs)) != NULL) {
         do_one(w, k);
         w->jobs->done(k);
@@ -205,6 +212,11 @@ struct jobs *jobs_start(const struct admin_env *env, job_done_fn done)
         MUST(pthread_create(&j->workers[i].thread, NULL, run, &j->workers[i]) == 0);
     }
     return j;
+}
+
+void jobs_hurry(struct jobs *j)
+{
+    atomic_store(&j->hurry, true);
 }
 
 void jobs_stop(struct jobs *j)

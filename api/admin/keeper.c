@@ -13,6 +13,8 @@
 #include "common/text.h"
 #include "common/tokens.h"
 
+#define PG_TIMEOUT_MS 4000 /* longer than a statement may take there: it says nothing */
+
 struct known {
     int64_t id; /* 0: ADMIN_TOKEN */
     char name[4 * TOKEN_NAME_MAX + 1];
@@ -205,11 +207,12 @@ static bool write_used(struct keeper *k, struct err *e)
     return ok;
 }
 
+/* Needs nothing that is written: one that was revoked ends even where nothing can be. */
 static bool refresh_tokens(struct keeper *k, struct err *e)
 {
     struct list fresh = new_list(k), old;
 
-    if (!write_used(k, e) || !read_tokens(k, &fresh, e)) {
+    if (!read_tokens(k, &fresh, e)) {
         free(fresh.at);
         return false;
     }
@@ -334,13 +337,17 @@ static bool ensure_pg(struct keeper *k, struct err *e)
     }
     PQfinish(k->pg);
     k->pg = pg_connect(k->settings->database_url, "aion2-api admin", e);
-    return k->pg && pg_run(k->pg, "SET statement_timeout = '5s'; SET lock_timeout = '2s'", e);
+    return k->pg && pg_run(k->pg, "SET statement_timeout = '3s'; SET lock_timeout = '2s'", e);
 }
 
 static void work(struct keeper *k)
 {
     struct err e = {0};
-    bool ok = ensure_pg(k, &e) && write_refusals(k, &e) && refresh_tokens(k, &e);
+    bool ok = ensure_pg(k, &e) && write_used(k, &e);
+
+    /* Each by itself: whatever cannot be written, tokens are read. */
+    ok = (PQstatus(k->pg) == CONNECTION_OK && refresh_tokens(k, &e)) && ok;
+    ok = (PQstatus(k->pg) == CONNECTION_OK && write_refusals(k, &e)) && ok;
 
     if (!ok && !k->said) {
         log_warn("admin.tokens", "text=%s", LOGQ(e.text));
@@ -376,11 +383,14 @@ static void *run(void *arg)
 {
     struct keeper *k = arg;
 
+    pg_patience(PG_TIMEOUT_MS, NULL);
     do {
         work(k);
         wait_for_work(k);
     } while (!is_stopping(k));
-    work(k); /* what was refused last */
+    if (!k->said) {
+        work(k); /* what was refused last */
+    }
     return NULL;
 }
 

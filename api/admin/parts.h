@@ -102,6 +102,8 @@ typedef void (*job_done_fn)(struct ask *k);
 struct jobs *jobs_start(const struct admin_env *env, job_done_fn done);
 /* False when too many wait. done is called on another thread. */
 bool jobs_give(struct jobs *j, struct ask *k) MUST_CHECK;
+/* From now on nothing is begun, and what waits for PostgreSQL does not go on waiting. */
+void jobs_hurry(struct jobs *j);
 /* Does what is still to be done, and ends. */
 void jobs_stop(struct jobs *j);
 
