@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "api/admin/route.h"
+#include "common/pg.h"
 #include "common/runs.h"
 #include "common/uuid.h"
 
@@ -35,16 +36,28 @@ static const struct admin_field START_BODY[] = {
  * The id comes from the key: a request that is sent again because its answer was lost asks for the
  * same run, whatever became of the first one.
  */
-static void make_task_id(const struct admin_call *c, char out[UUID_SIZE])
+static bool make_task_id(struct admin_call *c, char out[UUID_SIZE], struct err *e)
 {
     char name[400];
+    const char *values[] = {out};
+    PGresult *r;
 
-    if (c->idempotency_key) {
-        snprintf(name, sizeof name, "admin batch %s %s", c->who->name, c->idempotency_key);
-        uuid_from_name(name, out);
-    } else {
+    if (!c->idempotency_key) {
+        uuid_random(out);
+        return true;
+    }
+    snprintf(name, sizeof name, "admin batch %s %s", c->who->name, c->idempotency_key);
+    uuid_from_name(name, out);
+    /* A key is forgotten after a day; the run of that time is not, and must not be meant. */
+    r = pg_exec_params(c->pg,
+                       "SELECT FROM batch_requests WHERE task_id = $1"
+                       " AND requested_at < clock_timestamp() - interval '1 day'",
+                       1, values, e);
+    if (r && PQntuples(r) > 0) {
         uuid_random(out);
     }
+    PQclear(r);
+    return r != NULL;
 }
 
 static void start_batch(struct admin_call *c)
@@ -57,7 +70,10 @@ static void start_batch(struct admin_call *c)
     struct err e;
     cJSON *doc;
 
-    make_task_id(c, task_id);
+    if (!make_task_id(c, task_id, &e)) {
+        admin_fail(c, &e);
+        return;
+    }
     admin_target(c, "batch %s", task_id);
     doc = runs_start(c->pg, c->redis, c->env->redis.db, &s, &e);
     if (!doc) {

@@ -68,6 +68,19 @@ static enum claim repeat(struct ask *k, const PGresult *r, struct err *e)
     return CLAIM_ANSWER;
 }
 
+/* From one that has died; the next one that asks finds it taken, and not long ago. */
+static enum claim take_over(struct ask *k, struct err *e)
+{
+    const char *values[] = {k->who.name, k->key};
+    PGresult *r = pg_exec_params(k->call.pg,
+                                 "UPDATE admin_idempotency SET created_at = clock_timestamp()"
+                                 " WHERE principal = $1 AND key = $2",
+                                 ARRAY_LEN(values), values, e);
+
+    PQclear(r);
+    return r ? CLAIM_MINE : CLAIM_FAILED;
+}
+
 /* Somebody has used the key before. */
 static enum claim look_at_earlier(struct ask *k, const char *hash, struct err *e)
 {
@@ -92,6 +105,8 @@ static enum claim look_at_earlier(struct ask *k, const char *hash, struct err *e
         claim = repeat(k, r, e);
     } else if (*PQgetvalue(r, 0, 4) != 't') {
         claim = refuse(k, 409, "The request with this Idempotency-Key is being worked on.");
+    } else {
+        claim = take_over(k, e);
     }
     PQclear(r);
     return claim;
