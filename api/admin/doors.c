@@ -119,6 +119,16 @@ static bool lock_socket(struct admin *a)
     return a->socket_lock >= 0;
 }
 
+/* Of a process that has died: we have the lock. Anything else there is a mistake, not ours to remove. */
+static void remove_old_socket(const char *path)
+{
+    struct stat st;
+
+    if (lstat(path, &st) == 0 && S_ISSOCK(st.st_mode)) {
+        unlink(path);
+    }
+}
+
 static bool open_local(struct admin *a)
 {
     struct sockaddr_un addr = {.sun_family = AF_UNIX};
@@ -132,7 +142,7 @@ static bool open_local(struct admin *a)
     if (fd < 0) {
         return false;
     }
-    unlink(a->socket_path); /* of a process that has died: we have the lock */
+    remove_old_socket(a->socket_path);
     /* The mode of the descriptor is that of the file from its first moment on. */
     if (fchmod(fd, 0600) < 0 || bind(fd, (const void *)&addr, sizeof addr) < 0 ||
         chmod(a->socket_path, 0600) < 0) {
