@@ -248,6 +248,16 @@ void alert_batch_done(cJSON *state, int64_t run_id, const struct alert_policy *p
     address_to(letter, ALERT_PING, now_s);
 }
 
+void alert_note_success(cJSON *state, int64_t success_s)
+{
+    set_number(state, "succeeded", success_s);
+}
+
+int64_t alert_last_success(const cJSON *state)
+{
+    return number(state, "succeeded", 0);
+}
+
 void alert_test(cJSON *state, const struct alert_policy *p, int64_t now_s)
 {
     address_to_people(new_letter(state, "test", now_s), p, now_s);
@@ -269,11 +279,16 @@ static bool channel_of(const cJSON *left, enum alert_channel *to)
     return false;
 }
 
+/* Tests only: another beat may have the channel, and a test is addressed to all that there are. */
 static void drop_unreachable(cJSON *letter, const struct alert_policy *p)
 {
     cJSON *all = json_get_arr(letter, "left"), *left, *next;
+    const char *kind = json_get_str(letter, "kind");
     enum alert_channel to;
 
+    if (!kind || strcmp(kind, "test") != 0) {
+        return;
+    }
     for (left = all ? all->child : NULL; left; left = next) {
         next = left->next;
         if (!channel_of(left, &to) || !p->to[to]) {
@@ -282,8 +297,35 @@ static void drop_unreachable(cJSON *letter, const struct alert_policy *p)
     }
 }
 
+static bool is_free(const cJSON *left, int64_t now_s)
+{
+    return is_over(number(left, "next", 0), now_s, ALERT_RETRY_MAX_S) &&
+           is_over(number(left, "lease", 0), now_s, ALERT_LEASE_S);
+}
+
+/* The first of a letter's deliveries that may begin; held: channels with an earlier letter. */
+static cJSON *find_free(const cJSON *letter, const struct alert_policy *p, int64_t now_s,
+                        bool held[ALERT_CHANNEL_COUNT])
+{
+    enum alert_channel to;
+    cJSON *left;
+
+    cJSON_ArrayForEach(left, json_get_arr(letter, "left"))
+    {
+        if (!channel_of(left, &to) || !p->to[to] || held[to]) {
+            continue;
+        }
+        if (is_free(left, now_s)) {
+            return left;
+        }
+        held[to] = number(left, "tries", 0) < ALERT_ORDER_TRIES;
+    }
+    return NULL;
+}
+
 bool alert_claim(cJSON *state, const struct alert_policy *p, int64_t now_s, struct alert_job *job)
 {
+    bool held[ALERT_CHANNEL_COUNT] = {false};
     cJSON *letter, *left;
 
     cJSON_ArrayForEach(letter, member(state, "outbox", true))
@@ -292,16 +334,12 @@ bool alert_claim(cJSON *state, const struct alert_policy *p, int64_t now_s, stru
             continue;
         }
         drop_unreachable(letter, p);
-        cJSON_ArrayForEach(left, json_get_arr(letter, "left"))
-        {
-            if (is_over(number(left, "next", 0), now_s, ALERT_RETRY_MAX_S) &&
-                is_over(number(left, "lease", 0), now_s, ALERT_LEASE_S) &&
-                channel_of(left, &job->to)) {
-                set_number(left, "lease", now_s + ALERT_LEASE_S);
-                job->id = number(letter, "id", 0);
-                job->letter = letter;
-                return true;
-            }
+        left = find_free(letter, p, now_s, held);
+        if (left && channel_of(left, &job->to)) {
+            set_number(left, "lease", now_s + ALERT_LEASE_S);
+            job->id = number(letter, "id", 0);
+            job->letter = letter;
+            return true;
         }
     }
     return false;

@@ -8,7 +8,7 @@
  * JSON document says what is wrong and which letters are still to be delivered. It lies in Redis
  * (alert_store.h), so any number of beats share it, and none of it is lost with one.
  *
- * {"checked": s, "pinged": run id, "serial": n,
+ * {"checked": s, "pinged": run id, "succeeded": s, "serial": n,
  *  "alerts": {NAME: {"since", "told", "level", "text"}, ...},             what is wrong now
  *  "outbox": [{"id", "at", "due", "kind": "alert"|"test"|"ping", "run"?,
  *              "items": [{"name", "status", "severity", "since", "text"}, ...],
@@ -21,6 +21,7 @@
 #define ALERT_LEASE_S     90   /* somebody who delivers has that long */
 #define ALERT_RETRY_MIN_S 10   /* doubles */
 #define ALERT_RETRY_MAX_S 600
+#define ALERT_ORDER_TRIES 8    /* some 20 minutes */
 #define ALERT_GIVE_UP_S   86400 /* a letter that nobody took for so long is dropped */
 #define ALERT_PING_S      3600  /* and a ping, which says "now" */
 #define ALERT_OUTBOX_MAX  50
@@ -62,6 +63,9 @@ void alert_step(cJSON *state, const struct alert_fact facts[ALERT_RULE_COUNT],
                 const struct alert_policy *p, int64_t now_s);
 /* A successful batch: one ping for each, none for the one that was there at the very first look. */
 void alert_batch_done(cJSON *state, int64_t run_id, const struct alert_policy *p, int64_t now_s);
+/* When the last batch that succeeded ended, as whoever asked PostgreSQL last was told; 0: unknown. */
+void alert_note_success(cJSON *state, int64_t success_s);
+int64_t alert_last_success(const cJSON *state);
 /* A letter that tells nothing but that letters arrive. */
 void alert_test(cJSON *state, const struct alert_policy *p, int64_t now_s);
 
@@ -74,7 +78,9 @@ struct alert_job {
 };
 /*
  * The next delivery that is due and that nobody is at; it is leased to the caller. False: none.
- * What is addressed to a channel that is not set up is taken off the letters.
+ * Letters reach a channel in their order, so that "resolved" is not followed by what it ends: one
+ * that was not taken holds up the later ones until ALERT_ORDER_TRIES. What is addressed to a channel
+ * that is not set up waits for a beat that has it; a test does not.
  */
 bool alert_claim(cJSON *state, const struct alert_policy *p, int64_t now_s,
                  struct alert_job *job) MUST_CHECK;

@@ -231,6 +231,14 @@ static void look_at_source(redisContext *c, int64_t now_s, struct alert_fact *f)
              failures == 1 ? "" : "s", left_s > 0 ? left_s : 0);
 }
 
+void alert_recall(struct alert_sight *sight, int64_t success_s)
+{
+    if (success_s > 0) {
+        sight->success_s = success_s;
+        sight->pg_asked = true;
+    }
+}
+
 void alert_look(struct alert_sight *sight, redisContext *redis, PGconn *pg,
                 const struct alert_limits *limits, int64_t now_s,
                 struct alert_fact facts[ALERT_RULE_COUNT])

@@ -19,7 +19,7 @@ struct alert_limits {
 struct alert_sight {
     int64_t run_id;    /* of the last batch that succeeded; 0: none known */
     int64_t success_s; /* when it ended */
-    bool pg_asked;     /* PostgreSQL has answered at least once */
+    bool pg_asked;     /* PostgreSQL has answered at least once, us or others */
     char pg_away[200]; /* why it does not; "": it does */
     bool looked;       /* the dead letters were looked through when there were so many: */
     int64_t dead_ever, dead_count;
@@ -27,6 +27,9 @@ struct alert_sight {
     char letter_text[200];
     int unbalanced; /* audits in a row that did not add up */
 };
+
+/* What others were told of the last success, and we before we were started anew; 0: nothing. */
+void alert_recall(struct alert_sight *sight, int64_t success_s);
 
 /* All facts; redis or pg may be NULL (away). With pg_away set pg is not to be used again. */
 void alert_look(struct alert_sight *sight, redisContext *redis, PGconn *pg,

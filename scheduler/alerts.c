@@ -94,13 +94,16 @@ static void look(struct alerts *a)
     int dropped;
 
     find_pg(a);
+    alert_recall(&a->sight, alert_last_success(a->store.doc));
     alert_look(&a->sight, a->redis, a->pg, &a->cf.limits, a->store.now_s, facts);
     if (a->sight.pg_away[0]) {
         PQfinish(a->pg);
         a->pg = NULL;
     }
     alert_step(a->store.doc, facts, &a->policy, a->store.now_s);
-    if (a->sight.run_id > 0) {
+    /* Only what PostgreSQL has just said: what we knew before may be older than what others know. */
+    if (a->pg && a->sight.run_id > 0) {
+        alert_note_success(a->store.doc, a->sight.success_s);
         alert_batch_done(a->store.doc, a->sight.run_id, &a->policy, a->store.now_s);
     }
     dropped = alert_give_up(a->store.doc, a->store.now_s);

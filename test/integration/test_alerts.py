@@ -6,6 +6,7 @@ import hashlib
 import hmac
 import http.server
 import json
+import signal
 import threading
 
 import pytest
@@ -289,6 +290,40 @@ def test_a_ping_for_each_good_batch(pg, redis_server, spawn, alert_env, receiver
         wait_for(lambda: len(receiver.gets) == n, 30, f"ping {n}")
     assert receiver.gets[0][0] == "/ping/7"
     assert not receiver.posts
+
+
+def test_a_beat_that_lost_postgresql_pings_for_nothing(pg, redis_server, spawn, alert_env,
+                                                       receiver):
+    """It remembers an older batch than the others know, which is not a new one."""
+    env = {**alert_env, "ALERT_PING_URL": receiver.url + "/ping", "ALERT_RANKING_AGE": "3600"}
+    pg.query("DROP ROLE IF EXISTS beat_two; CREATE ROLE beat_two LOGIN SUPERUSER")
+    succeed(pg, seconds_ago=7000)
+    beat = spawn("aion2-beat", {**env, "DATABASE_URL": pg.url.replace("user=postgres", "user=beat_two")})
+    wait_for(lambda: "ranking_old" in state(redis_server).get("alerts", {}), 30, "the first look")
+    pg.query("ALTER ROLE beat_two NOLOGIN; SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+             " WHERE usename = 'beat_two'")
+    beat.signal(signal.SIGSTOP)
+    succeed(pg)
+    other = spawn("aion2-beat", env)
+    wait_for(lambda: receiver.gets and "ranking_old" not in state(redis_server)["alerts"], 30, "the ping")
+    other.stop()
+    beat.signal(signal.SIGCONT)
+    checked = state(redis_server)["checked"]
+    wait_for(lambda: state(redis_server)["checked"] > checked + 3, 30, "more looks")
+    hurry(redis_server)
+    assert len(receiver.gets) == 1 and "ranking_old" not in state(redis_server)["alerts"]
+
+
+def test_a_beat_that_begins_without_postgresql_knows_how_old_the_ranking_is(
+        pg, redis_server, spawn, alert_env, receiver):
+    succeed(pg)
+    env = {**alert_env, "ALERT_RANKING_AGE": "5"}
+    beat = spawn("aion2-beat", env)
+    wait_for(lambda: "pinged" in state(redis_server), 30, "the first look")
+    beat.kill()
+    pg.stop("immediate")
+    spawn("aion2-beat", env)
+    wait_for(lambda: "ranking_old" in state(redis_server)["alerts"], 30, "the alert")
 
 
 def test_an_old_ranking_is_told_although_redis_is_away(pg, redis_server, spawn, alert_env,

@@ -199,6 +199,47 @@ static void test_a_channel_that_is_not_set_up_holds_up_nothing(void **arg)
     assert_int_equal(letters(), 0);
 }
 
+static void test_a_channel_of_another_beat_is_left_to_it(void **arg)
+{
+    static const struct alert_policy WEBHOOK = {.to = {[ALERT_WEBHOOK] = true}};
+    struct alert_job job;
+
+    (void)arg;
+    step(ALERT_DEAD_LETTERS, 1, T0);
+    assert_true(alert_claim(state, &WEBHOOK, T0 + ALERT_GROUP_S, &job));
+    alert_settle(state, &job, true, T0 + ALERT_GROUP_S);
+    assert_false(alert_claim(state, &WEBHOOK, T0 + ALERT_GROUP_S, &job));
+    assert_true(alert_claim(state, &ALL, T0 + ALERT_GROUP_S, &job));
+    assert_int_equal(job.to, ALERT_MAIL);
+}
+
+/* "Resolved" must not come before "FIRING": who reads that last believes it. */
+static void test_letters_reach_a_channel_in_their_order(void **arg)
+{
+    static const struct alert_policy WEBHOOK = {.to = {[ALERT_WEBHOOK] = true}};
+    int64_t now_s = T0 + ALERT_GROUP_S, first;
+    struct alert_job job;
+
+    (void)arg;
+    step(ALERT_DEAD_LETTERS, 1, T0);
+    assert_true(alert_claim(state, &WEBHOOK, now_s, &job));
+    first = job.id;
+    step(ALERT_DEAD_LETTERS, -1, now_s);
+    now_s += ALERT_GROUP_S;
+    assert_false(alert_claim(state, &WEBHOOK, now_s, &job)); /* the first is on its way */
+    job = (struct alert_job){.id = first, .to = ALERT_WEBHOOK};
+    alert_settle(state, &job, false, now_s);
+    assert_false(alert_claim(state, &WEBHOOK, now_s, &job));
+    assert_true(alert_claim(state, &WEBHOOK, now_s + ALERT_RETRY_MIN_S, &job));
+    assert_int_equal(job.id, first);
+    /* One that nobody will ever take does not hold up the others for good. */
+    for (int i = 1; i < ALERT_ORDER_TRIES; i++) {
+        alert_settle(state, &job, false, now_s);
+    }
+    assert_true(alert_claim(state, &WEBHOOK, now_s, &job));
+    assert_int_not_equal(job.id, first);
+}
+
 static void test_a_ping_for_each_batch_but_the_first_seen(void **arg)
 {
     struct alert_job job;
@@ -359,6 +400,8 @@ int main(void)
         cmocka_unit_test_setup_teardown(test_a_lease_keeps_others_away_until_it_ends, begin, end),
         cmocka_unit_test_setup_teardown(test_a_channel_that_is_not_set_up_holds_up_nothing, begin,
                                         end),
+        cmocka_unit_test_setup_teardown(test_a_channel_of_another_beat_is_left_to_it, begin, end),
+        cmocka_unit_test_setup_teardown(test_letters_reach_a_channel_in_their_order, begin, end),
         cmocka_unit_test_setup_teardown(test_a_ping_for_each_batch_but_the_first_seen, begin, end),
         cmocka_unit_test_setup_teardown(test_the_outbox_is_bounded, begin, end),
         cmocka_unit_test_setup_teardown(test_bears_a_strange_document, begin, end),
