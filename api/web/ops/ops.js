@@ -92,11 +92,14 @@ async function turn() {
         return;
     }
     asking = true;
+    const mine = cards; // of whoever is signed in now
     try {
         await look();
         setLive("on", t("live"));
     } catch (error) {
-        if (error instanceof Problem && error.status === 401) {
+        if (cards !== mine) {
+            setLive("wait", "…"); // signed out meanwhile
+        } else if (error instanceof Problem && error.status === 401) {
             leave();
         } else {
             setLive("off", t("live_lost"));
@@ -152,6 +155,7 @@ function enter(who) {
 
 function leave() {
     cards = null;
+    document.querySelectorAll("dialog").forEach((dialog) => dialog.close());
     clearTimeout(timer);
     setLive("wait", "…");
     drawTools(null);

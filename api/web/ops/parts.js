@@ -1,7 +1,7 @@
 // What the sections are made of: cards that are drawn again only when their data change, times that
 // count by themselves, buttons that change something after a question.
 
-import { confirmDialog } from "../common/dialog.js";
+import { confirmDialog, focusKept } from "../common/dialog.js";
 import { announce, fill, h, toast } from "../common/dom.js";
 import { Problem } from "../common/http.js";
 import { minutes, number, t, when } from "../common/i18n.js";
@@ -107,7 +107,7 @@ export const code = (text) => h("code", { class: "code" }, text);
 
 /** A question with one line to fill in; resolves with the text, or null. must: only this will do. */
 export function promptDialog({ title, text, label, confirm, must = null, danger = false }) {
-    const before = document.activeElement;
+    const giveBack = focusKept();
     const field = h("input", { class: "field", id: "prompt-field", type: "text", maxlength: 100, autocomplete: "off", required: true });
     const yes = h("button", { class: danger ? "button button-danger" : "button button-main", value: "yes", disabled: must !== null }, confirm);
     const dialog = h("dialog", { class: "dialog", "aria-labelledby": "dialog-title" },
@@ -121,7 +121,7 @@ export function promptDialog({ title, text, label, confirm, must = null, danger 
         yes.disabled = must !== null && field.value !== must;
     });
     field.addEventListener("keydown", (event) => { // else Enter would take the first button, which is "no"
-        if (event.key === "Enter") {
+        if (event.key === "Enter" && !event.isComposing) { // not the one that ends a Hangul syllable
             event.preventDefault();
             yes.click();
         }
@@ -132,7 +132,7 @@ export function promptDialog({ title, text, label, confirm, must = null, danger 
     return new Promise((resolve) => {
         dialog.addEventListener("close", () => {
             dialog.remove();
-            before?.focus?.();
+            giveBack();
             resolve(dialog.returnValue === "yes" ? field.value.trim() : null);
         });
     });
@@ -140,7 +140,7 @@ export function promptDialog({ title, text, label, confirm, must = null, danger 
 
 /** Something to read, with a button to close it. */
 export function showDialog(title, ...content) {
-    const before = document.activeElement;
+    const giveBack = focusKept();
     const dialog = h("dialog", { class: "dialog dialog-wide", "aria-labelledby": "dialog-title" },
         h("h2", { id: "dialog-title" }, title), h("div", { class: "dialog-content" }, content),
         h("form", { method: "dialog", class: "dialog-buttons" }, h("button", { class: "button button-main" }, t("close"))));
@@ -148,7 +148,7 @@ export function showDialog(title, ...content) {
     dialog.showModal();
     dialog.addEventListener("close", () => {
         dialog.remove();
-        before?.focus?.();
+        giveBack();
     });
 }
 

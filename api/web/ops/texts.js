@@ -189,4 +189,5 @@ addTexts({
     no_changes: ["기록이 없습니다.", "Nothing was changed yet."],
     done: ["완료", "done"],
     refused: ["거부", "refused"],
+    end_unknown: ["끝을 알 수 없음", "end not known"],
 });
