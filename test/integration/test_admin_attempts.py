@@ -3,6 +3,7 @@ log of changes with who tried it and from where; no token is ever in an answer o
 
 import hashlib
 import json
+import os
 import re
 import signal
 import socket
@@ -186,6 +187,19 @@ def test_a_page_of_somebody_else(admin, redis_server):
     assert admin.post("/admin/batches", {}, headers=own).status == 202
 
 
+def test_a_domain_that_leads_to_the_forwarded_socket(admin, redis_server):
+    """Its owner points it at 127.0.0.1: to the browser his page and ours are then of one origin."""
+    for host in ("evil.example:8001", "evil.example", "127.0.0.1.evil.example", "1.2.3.4.5"):
+        admin.get("/admin/overview", local=True, headers={"Host": host}).problem(403)
+        admin.post("/admin/batches", {}, local=True, headers={"Host": host, "Origin": f"http://{host}"}).problem(403)
+        # With a token anybody may ask by any name.
+        assert admin.get("/admin/whoami", local=True, token=ENV_TOKEN, headers={"Host": host}).status == 200
+    admin.wait_audit("status = 403 AND detail LIKE 'Without a token the socket%'", 8)
+    unchanged(admin, redis_server)
+    for host in ("localhost:8001", "127.0.0.1:8001", "[::1]:8001", "admin"):
+        assert admin.get("/admin/whoami", local=True, headers={"Host": host}).status == 200
+
+
 def test_a_key_that_was_used_for_something_else(admin, redis_server):
     assert admin.post("/admin/batches", {"reason": "a"}, Idempotency_Key="k").status == 202
     for path, body in (("/admin/batches", {"reason": "b"}), ("/admin/batches", {}),
@@ -214,6 +228,30 @@ def test_equal_requests_at_the_same_time_do_it_once(admin, redis_server):
     assert len({a.json["task_id"] for a in answers if a.status == 202}) == 1
     assert redis_server.client().llen("celery") == 1
     assert len(admin.audit("action = 'batch.start' AND status = 202")) == 1
+
+
+def test_a_key_whose_service_died_is_taken_over_once(admin, pg, redis_server):
+    """The row is that of a service that was killed between doing and noting, some minutes ago."""
+    body, answers = {"reason": "a"}, []
+    assert admin.post("/admin/batches", body, Idempotency_Key="dead").status == 202
+    pg.query("UPDATE admin_idempotency SET status = NULL, answer = NULL,"
+             " created_at = created_at - interval '6 minutes'")
+    threads = [threading.Thread(target=lambda: answers.append(admin.post("/admin/batches", body, Idempotency_Key="dead")))
+               for _ in range(12)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert {a.status for a in answers} <= {202, 409}
+    assert redis_server.client().llen("celery") == 2
+    assert pg.value("SELECT created_at > clock_timestamp() - interval '5 minutes' FROM admin_idempotency")
+
+
+def test_a_key_of_yesterday_asks_for_a_batch_of_today(admin, pg):
+    first = admin.post("/admin/batches", {}, Idempotency_Key="nightly").json["task_id"]
+    pg.query("UPDATE admin_idempotency SET created_at = created_at - interval '25 hours'")
+    pg.query("UPDATE batch_requests SET requested_at = requested_at - interval '25 hours'")
+    assert admin.post("/admin/batches", {}, Idempotency_Key="nightly").json["task_id"] != first
 
 
 def test_what_failed_may_be_tried_again_with_its_key(admin, redis_server):
@@ -394,6 +432,47 @@ def test_stops_while_it_is_asked(admin, pg):
     assert admin.program.wait(20) == 0
 
 
+def test_a_revoked_token_ends_although_the_log_cannot_be_written(admin, ctl, pg):
+    token = make_token(ctl, "robot", "read")["token"]
+    known(admin, token)
+    conn = pg.connect(autocommit=False)
+    conn.cursor().execute("LOCK TABLE admin_audit IN ACCESS EXCLUSIVE MODE")
+    try:
+        admin.get("/admin/whoami", token="wrong").problem(401)
+        pg.query("UPDATE admin_tokens SET revoked_at = now()")
+
+        def is_refused():
+            admin.get("/admin/whoami", token="wrong").problem(401)  # there is always one to be written
+            return admin.get("/admin/whoami", token=token).status == 401
+
+        wait_for(is_refused, 20, "the end of the token")
+    finally:
+        conn.close()
+
+
+def test_stops_although_postgresql_hangs(admin, pg):
+    """Its processes are there, and say nothing any more: no time-out of the server's helps."""
+    assert admin.get("/admin/batches").status == 200
+    pids = [r[0] for r in pg.query("SELECT pid FROM pg_stat_activity WHERE application_name = 'aion2-api admin'")]
+    assert pids
+    for pid in pids:
+        os.kill(pid, signal.SIGSTOP)
+    answers = []
+    threads = [threading.Thread(target=lambda: answers.append(admin.get("/admin/batches").status)) for _ in range(5)]
+    try:
+        for t in threads:
+            t.start()
+        wait_for(lambda: admin.get("/admin/whoami").status == 200, 20, "the door")
+        admin.program.signal(signal.SIGTERM)
+        assert admin.program.wait(40) == 0
+        for t in threads:
+            t.join()
+    finally:
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+    assert set(answers) <= {200, 503}
+
+
 # --------------------------------------------------------------------------------------- settings
 
 
@@ -417,3 +496,14 @@ def test_two_services_and_one_socket(admin, spawn, pg, redis_server, tmp_path):
     assert admin.json("/admin/whoami", local=True)["address"] == "unix"
     admin.program.kill()
     wait_for(lambda: admin.ask("/admin/whoami", local=True).status == 200, 20, "the second one's socket")
+
+
+def test_a_file_that_is_no_socket_is_left_alone(spawn, pg, redis_server, tmp_path):
+    kept = tmp_path / "kept"
+    kept.write_text("kept")
+    api = spawn("aion2-api", env={"DATABASE_URL": pg.url, "REDIS_URL": redis_server.url,
+                                  "API_LISTEN": f"127.0.0.1:{harness.free_port()}",
+                                  "ADMIN_LISTEN": f"127.0.0.1:{harness.free_port()}",
+                                  "ADMIN_SOCKET": str(kept)})
+    api.wait_log("event=admin.not_open")
+    assert kept.read_text() == "kept"
