@@ -21,7 +21,7 @@
 #define ALERT_LEASE_S     90   /* somebody who delivers has that long */
 #define ALERT_RETRY_MIN_S 10   /* doubles */
 #define ALERT_RETRY_MAX_S 600
-#define ALERT_ORDER_TRIES 8    /* some 20 minutes */
+#define ALERT_ORDER_TRIES 8     /* some 20 minutes */
 #define ALERT_GIVE_UP_S   86400 /* a letter that nobody took for so long is dropped */
 #define ALERT_PING_S      3600  /* and a ping, which says "now" */
 #define ALERT_OUTBOX_MAX  50
@@ -63,7 +63,8 @@ void alert_step(cJSON *state, const struct alert_fact facts[ALERT_RULE_COUNT],
                 const struct alert_policy *p, int64_t now_s);
 /* A successful batch: one ping for each, none for the one that was there at the very first look. */
 void alert_batch_done(cJSON *state, int64_t run_id, const struct alert_policy *p, int64_t now_s);
-/* When the last batch that succeeded ended, as whoever asked PostgreSQL last was told; 0: unknown. */
+/* When the last batch that succeeded ended, as whoever asked PostgreSQL last was told; 0: unknown.
+ */
 void alert_note_success(cJSON *state, int64_t success_s);
 int64_t alert_last_success(const cJSON *state);
 /* A letter that tells nothing but that letters arrive. */
@@ -79,8 +80,8 @@ struct alert_job {
 /*
  * The next delivery that is due and that nobody is at; it is leased to the caller. False: none.
  * Letters reach a channel in their order, so that "resolved" is not followed by what it ends: one
- * that was not taken holds up the later ones until ALERT_ORDER_TRIES. What is addressed to a channel
- * that is not set up waits for a beat that has it; a test does not.
+ * that was not taken holds up the later ones until ALERT_ORDER_TRIES. What is addressed to a
+ * channel that is not set up waits for a beat that has it; a test does not.
  */
 bool alert_claim(cJSON *state, const struct alert_policy *p, int64_t now_s,
                  struct alert_job *job) MUST_CHECK;

@@ -101,7 +101,8 @@ static void look(struct alerts *a)
         a->pg = NULL;
     }
     alert_step(a->store.doc, facts, &a->policy, a->store.now_s);
-    /* Only what PostgreSQL has just said: what we knew before may be older than what others know. */
+    /* Only what PostgreSQL has just said: what we knew before may be older than what others know.
+     */
     if (a->pg && a->sight.run_id > 0) {
         alert_note_success(a->store.doc, a->sight.success_s);
         alert_batch_done(a->store.doc, a->sight.run_id, &a->policy, a->store.now_s);

@@ -119,7 +119,8 @@ static bool lock_socket(struct admin *a)
     return a->socket_lock >= 0;
 }
 
-/* Of a process that has died: we have the lock. Anything else there is a mistake, not ours to remove. */
+/* Of a process that has died: we have the lock. Anything else there is a mistake, not ours to
+ * remove. */
 static void remove_old_socket(const char *path)
 {
     struct stat st;

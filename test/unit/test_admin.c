@@ -132,10 +132,11 @@ static void test_paths(void **state)
 
 static void test_hosts(void **arg)
 {
-    static const char *const NEAR[] = {"localhost", "localhost:8001", "admin", "127.0.0.1",
-                                       "10.0.0.1:80", "[::1]:8001", ""};
-    static const char *const FAR[] = {"evil.example", "evil.example:8001", "1.2.3.4.5",
-                                      "127.0.0.1.evil.example", "1.2.3", "localhost.", "a.b"};
+    static const char *const NEAR[] = {"localhost",   "localhost:8001", "admin", "127.0.0.1",
+                                       "10.0.0.1:80", "[::1]:8001",     ""};
+    static const char *const FAR[] = {
+        "evil.example", "evil.example:8001", "1.2.3.4.5", "127.0.0.1.evil.example",
+        "1.2.3",        "localhost.",        "a.b"};
 
     (void)arg;
     for (size_t i = 0; i < ARRAY_LEN(NEAR); i++) {
