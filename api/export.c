@@ -38,8 +38,8 @@ static const struct form NDJSON = {"application/x-ndjson", "ndjson", "", add_lin
 struct export
 {
     struct loop *loop;
-    struct evhttp_request *http; /* NULL: the client has gone */
-    struct image *img;           /* one reference */
+    struct evhttp_request *http;
+    struct image *img; /* one reference */
     const struct form *form;
     struct image_board board;
     struct image_list list;
@@ -54,9 +54,15 @@ static void end(struct export *x)
     free(x);
 }
 
+/* evhttp lets go of a request whose answer has begun, unless it is being taken down itself. */
 static void on_closed(UNUSED struct evhttp_connection *conn, void *arg)
 {
-    end(arg); /* evhttp frees the request */
+    struct export *x = arg;
+
+    if (!x->http->evcon) {
+        evhttp_request_free(x->http);
+    }
+    end(x);
 }
 
 static void fill(struct export *x, struct buf *b)

@@ -313,6 +313,28 @@ def test_readers_who_leave_and_too_many_readers(board, pg):
     harness.wait_for(lambda: board.get("/api/ranking.csv?server=Siel").status == 200, what="room again")
 
 
+def memory_kb(api):
+    with open(f"/proc/{api.program.pid}/status") as f:
+        return next(int(line.split()[1]) for line in f if line.startswith("VmRSS"))
+
+
+def test_readers_who_leave_leave_nothing_behind(board, pg):
+    pg.script("INSERT INTO characters (server, name) SELECT 'Big', 'b' || i FROM generate_series(1, 60000) AS i")
+    board.wait_run(publish(pg, score="-id"))
+    request = b"GET /api/ranking.csv HTTP/1.1\r\nHost: x\r\nX-Long: " + b"x" * 15000 + b"\r\n\r\n"
+
+    def leave(times):
+        for _ in range(times):
+            with board.socket() as s:
+                s.sendall(request)
+                s.recv(100)
+
+    leave(500)
+    before = memory_kb(board)
+    leave(1000)
+    harness.wait_for(lambda: memory_kb(board) < before + 4096, 10, "their memory back")
+
+
 # -------------------------------------------------------------------------------- completion
 
 INITIALS = "ㄱㄲㄴㄷㄸㄹㅁㅂㅃㅅㅆㅇㅈㅉㅊㅋㅌㅍㅎ"
