@@ -92,7 +92,7 @@ void flight_leave(struct search_job *j)
 
 /* ---- rows ---- */
 
-/* What is known of it now, for the answers and for memory. False: it cannot be held. */
+/* What is known of it now, for the answers. False: it cannot be held. */
 static bool take_row(struct flight *f, const PGresult *r)
 {
     struct detail d;
@@ -106,10 +106,23 @@ static bool take_row(struct flight *f, const PGresult *r)
     f->has_row = true;
     text_copy(f->row.server, sizeof f->row.server, PQgetvalue(r, 0, DETAIL_COL_SERVER));
     text_copy(f->row.name, sizeof f->row.name, PQgetvalue(r, 0, DETAIL_COL_NAME));
-    details_put(
-        f->s->details, &d,
-        details_key(f->row.server, strlen(f->row.server), f->row.name, strlen(f->row.name)));
     return true;
+}
+
+/*
+ * The row as we have just changed it, for memory, too. What was only read is not for memory: it may
+ * have changed since, and where no changes are heard of it would stay for good.
+ */
+static bool take_changed_row(struct flight *f, const PGresult *r)
+{
+    bool ok = take_row(f, r);
+
+    if (ok) {
+        details_put(
+            f->s->details, &f->row.detail,
+            details_key(f->row.server, strlen(f->row.server), f->row.name, strlen(f->row.name)));
+    }
+    return ok;
 }
 
 static void query(struct flight *f, const char *sql, int n, const char *const *values,
@@ -140,7 +153,7 @@ static void on_marked(void *arg, const PGresult *r, const struct err *e)
     if (!r) {
         say_not_stored(f, e);
     } else if (PQntuples(r) == 1) {
-        (void)take_row(f, r);
+        (void)take_changed_row(f, r);
     }
     land(f, SEARCH_FAILED);
 }
@@ -203,7 +216,7 @@ static void on_stored(void *arg, const PGresult *r, const struct err *e)
     struct flight *f = arg;
     bool sheet_wanted = strcmp(f->fetched->mode, SOURCE_MODE_PROFILE) == 0;
 
-    if (!r || PQntuples(r) != 1 || !take_row(f, r)) {
+    if (!r || PQntuples(r) != 1 || !take_changed_row(f, r)) {
         struct err odd;
 
         err_set(&odd, ERR_PERMANENT, "ValueError", "the stored row cannot be read");
