@@ -2,26 +2,30 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/buf.h"
 #include "common/clock.h"
 #include "common/host.h"
 #include "common/json.h"
 #include "common/log.h"
 #include "common/pg.h"
 #include "common/rds.h"
+#include "common/realm.h"
 #include "common/script.h"
 #include "common/sheet_task.h"
 #include "worker/settings.h"
 #include "worker/sheet.h"
 
 #define REDIS_TIMEOUT_MS 5000
+#define SERVERS_MAX      (16 * KIB)
 
 /*
  * Of the top of each server's board who was asked for least lately, whatever became of it. $1
- * places of a board, $2 seconds that are lately, $3 how many.
+ * places of a board, $2 seconds that are lately, $3 how many, $4 servers that the source has, NULL:
+ * any. Nothing ever comes of the others, so they would always be the first.
  */
 static const char STALEST_SQL[] =
     "SELECT c.server, c.name FROM ranking_current AS r JOIN characters AS c ON c.id = r.character_id"
-    " WHERE r.server_rank <= $1::bigint"
+    " WHERE r.server_rank <= $1::bigint AND ($4::text[] IS NULL OR c.server = ANY ($4))"
     " AND coalesce(greatest(c.last_fetched_at, c.fetch_failed_at), '-infinity')"
     "     < clock_timestamp() - make_interval(secs => $2::bigint)"
     " ORDER BY greatest(c.last_fetched_at, c.fetch_failed_at) NULLS FIRST, r.server_rank, c.id"
@@ -114,17 +118,37 @@ static bool send_all(struct refresh *f, const PGresult *r, struct err *e)
     return f->redis != NULL;
 }
 
+/* {"Siel","Nezekan",...} of the region; false: the source takes any name. */
+static bool print_servers(const struct source_settings *s, struct buf *b)
+{
+    if (source_server_name(s, "a server of no region")) {
+        return false;
+    }
+    for (size_t i = 0; i < REALM_COUNT; i++) {
+        if (strcmp(REALMS[i].region, s->region) == 0) {
+            buf_addf(b, "%c\"%s\"", b->len ? ',' : '{', REALMS[i].name);
+        }
+    }
+    buf_addch(b, '}');
+    MUST(!b->failed);
+    return true;
+}
+
 static PGresult *find_stalest(const struct refresh *f, struct err *e)
 {
     PGconn *c = pg_connect(f->req->settings->database_url, "aion2-worker refresh", e);
     char top[24], age[24], count[24];
-    const char *values[] = {top, age, count};
+    const char *values[] = {top, age, count, NULL};
+    struct buf servers;
     PGresult *r;
 
     snprintf(top, sizeof top, "%" PRId64, f->bounds.top);
     snprintf(age, sizeof age, "%" PRId64, f->bounds.age_s);
     snprintf(count, sizeof count, "%" PRId64, f->bounds.count);
+    buf_init(&servers, SERVERS_MAX);
+    values[3] = print_servers(&f->req->settings->source, &servers) ? servers.data : NULL;
     r = c ? pg_exec_params(c, STALEST_SQL, ARRAY_LEN(values), values, e) : NULL;
+    buf_fini(&servers);
     PQfinish(c);
     return r;
 }

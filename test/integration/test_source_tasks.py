@@ -375,6 +375,16 @@ def test_nobody_is_picked(pg, redis_server, jobs, board, settings):
     assert refresh(pg, redis_server, **settings)["sent"] == 0 and queued(jobs) == []
 
 
+def test_servers_that_the_source_does_not_have_keep_nobody_waiting(pg, redis_server, jobs, board):
+    add(pg, "Elsewhere", "Never", {"hp": 1})
+    publish(pg)
+    site_of_korea = {"SOURCE_ADAPTER": "plaync", "SOURCE_CONTACT": "a@b.c", "SOURCE_REFRESH_COUNT": 100}
+    assert refresh(pg, redis_server, **site_of_korea)["sent"] == 12
+    assert "Never" not in names(queued(jobs))
+    jobs.redis.flushall()
+    assert refresh(pg, redis_server, SOURCE_REFRESH_COUNT=100)["sent"] == 13  # made-up characters are anywhere
+
+
 def test_kwargs_win(start, jobs, pg, board):
     start()
     doc = jobs.ended(jobs.push(REFRESH, kwargs={"top": 2, "count": 3, "age_s": 0}))
