@@ -35,6 +35,19 @@ bool board_is_default_server(const char *name)
     return false;
 }
 
+bool board_always_knows(const struct request *rq, const char *server)
+{
+    const char *names[SPELLINGS_MAX];
+    int n = spelling_list(rq, server, names);
+
+    for (int i = 0; i < n; i++) {
+        if (board_is_default_server(names[i])) {
+            return true;
+        }
+    }
+    return false;
+}
+
 /* ---- rendering ---- */
 
 void board_add_snapshot(struct buf *b, const struct request *rq, const struct image *img)
@@ -280,7 +293,7 @@ void board_resolve(const struct request *rq, const struct board_query *q, board_
 
     if (*q->server) {
         server = spelling_find_server(rq, img, q->server);
-        if (server < 0 && !board_is_default_server(q->server)) {
+        if (server < 0 && !board_always_knows(rq, q->server)) {
             check_server(rq, q, fn);
             return;
         }

@@ -20,6 +20,8 @@ struct board_query {
 extern const char *const BOARD_DEFAULT_SERVERS[];
 extern const size_t BOARD_DEFAULT_COUNT;
 bool board_is_default_server(const char *name);
+/* The same by any of its names: it has a board, if an empty one. */
+bool board_always_knows(const struct request *rq, const char *server);
 
 /* Answers from the cache of the loop; false when it is not there. */
 bool board_answer_cached(const struct request *rq);

@@ -13,7 +13,7 @@
  * newest are taken. A character without any point is a row without a day.
  */
 static const char HISTORY_SQL[] =
-    "SELECT h.day, h.power, h.power_score, h.rank, h.server_rank, h.class_rank "
+    "SELECT h.day, h.power, h.power_score, h.rank, h.server_rank, h.class_rank, c.server "
     "FROM characters AS c LEFT JOIN character_history AS h "
     "ON h.character_id = c.id AND h.day > (now() AT TIME ZONE 'UTC')::date - $3::int "
     "WHERE c.id = (SELECT id FROM characters "
@@ -23,9 +23,11 @@ static const char HISTORY_SQL[] =
 static const char *const KEYS[] = {"day",  "power",       "power_score",
                                    "rank", "server_rank", "class_rank"};
 
+#define COL_SERVER 6 /* as it is stored */
+
 struct history {
     struct request *rq; /* owned */
-    struct query_value server, name;
+    struct query_value name;
 };
 
 static void add_point(struct buf *b, const PGresult *r, int row)
@@ -40,7 +42,7 @@ static void add_point(struct buf *b, const PGresult *r, int row)
 static void render(struct buf *b, const struct history *h, const PGresult *r)
 {
     buf_addstr(b, "{\"server\":");
-    buf_add_json(b, h->server.text, h->server.len);
+    buf_add_json(b, PQgetvalue(r, 0, COL_SERVER), (size_t)PQgetlength(r, 0, COL_SERVER));
     buf_addstr(b, ",\"name\":");
     buf_add_json(b, h->name.text, h->name.len);
     buf_addstr(b, ",\"days\":[");
@@ -82,7 +84,7 @@ void handle_history(const struct request *rq, const struct query_value *values)
     spelling_list(rq, values[0].text, names);
     memcpy(texts + 3, names + 1, sizeof names - sizeof names[0]);
     snprintf(days, sizeof days, "%" PRId64, values[2].number);
-    *h = (struct history){request_keep(rq), values[0], values[1]};
+    *h = (struct history){request_keep(rq), values[1]};
     if (!pgpool_query(rq->loop->pg, HISTORY_SQL, ARRAY_LEN(texts), texts, on_points, h, &e)) {
         on_points(h, NULL, &e);
     }

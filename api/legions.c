@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "api/board.h"
+#include "api/item.h"
 #include "api/legion_table.h"
 #include "api/route.h"
 #include "api/spelling.h"
@@ -34,7 +35,11 @@ static void render(struct buf *b, const struct request *rq, const struct board_q
     uint32_t count = server < 0 ? 0 : t->start[server + 1] - first;
 
     buf_addstr(b, "{\"server\":");
-    buf_add_json(b, q->server, strlen(q->server));
+    if (server >= 0) {
+        item_add_text(b, t->img, &t->img->servers[server]);
+    } else {
+        buf_add_json(b, q->server, strlen(q->server));
+    }
     buf_addf(b, ",\"total\":%" PRIu32 ",\"legions\":[", count);
     details_lock(details); /* for the names */
     for (uint32_t i = 0; i < count && i < q->count; i++) {

@@ -80,7 +80,7 @@ static void on_rows(void *arg, const PGresult *r, const struct err *e)
         reply_unavailable(v->rq, "There is no stored ranking and the database does not answer.");
     } else if (total == 0 && *v->q.cls) {
         reply_problem(v->rq, 404, "class", "There is no such class on this board.");
-    } else if (total == 0 && *v->q.server && !board_is_default_server(v->q.server)) {
+    } else if (total == 0 && *v->q.server && !board_always_knows(v->rq, v->q.server)) {
         reply_problem(v->rq, 404, "server", "There is no such server.");
     } else {
         send_rows(v, r, total);

@@ -188,7 +188,29 @@ def test_every_name_of_a_server_is_one_server(start, pg, names, stored):
         assert api.json(f"/api/ranking/cutoffs?{query}")["server"] == stored
         assert api.json(f"/api/ranking/around?{query}&name={quote('누구')}")["rank"] == 1
         assert api.json(f"/api/character/explain?{query}&name={quote('누구')}")["server"] == stored
-        assert api.json(f"/api/character/history?{query}&name={quote('누구')}")["days"] == []
+        assert api.json(f"/api/character/history?{query}&name={quote('누구')}") == {
+            "server": stored, "name": "누구", "days": []}
+    harness.wait_for(lambda: api.get(f"/api/legions?server={quote(names[0])}").status == 200, what="the legions")
+    for name in names:
+        assert api.json(f"/api/legions?server={quote(name.strip())}")["server"] == stored
+
+
+def test_servers_that_are_always_there_by_every_name(start, pg):
+    """With and without a ranking, although nobody is on them."""
+    api = start()
+    names = ("Siel", "시엘", "siel", "Nezakan", "네자칸", "Nezekan", "지켈")
+
+    def check(*paths):
+        for path in paths:
+            for name in names:
+                answer = api.json(f"{path}?server={quote(name)}")
+                assert answer.get("total", 0) == 0, (path, name)
+            api.get(f"{path}?server=Nowhere").problem(404, "server")
+
+    check("/api/ranking", "/api/ranking/top")
+    add_characters(pg, [("Israphel", "one", "Ranger", 1, 7, SHEET)])
+    api.wait_run(publish(pg))
+    check("/api/ranking", "/api/ranking/top", "/api/ranking/cutoffs", "/api/ranking/distribution")
 
 
 def test_live_boards_know_every_name_too(start, pg):
