@@ -7,8 +7,8 @@
  * Answers made lately, by request target and form; one cache per loop, for one image (it is
  * emptied when the image changes). A place per hash: what comes later replaces what was there.
  */
-#define CACHE_PLACES    4096
-#define CACHE_BYTES_MAX (8 * MIB)
+#define CACHE_PLACES    2048
+#define CACHE_BYTES_MAX (4 * MIB)
 #define CACHE_KEY_MAX   200 /* longer targets are not kept */
 
 struct cache;
