@@ -334,6 +334,17 @@ static void fill_call(struct ask *k)
     k->call.env = &k->admin->env;
 }
 
+/* Scrubbed before it is clipped: half of a token does not look like one. */
+static void note_path(struct ask *k, const char *uri)
+{
+    char *path = mem_strndup(uri, strcspn(uri, "?#"));
+
+    scrub(k, path);
+    text_copy(k->path, sizeof k->path, path);
+    text_make_utf8(k->path);
+    free(path);
+}
+
 static struct ask *ask_new(struct admin *a, struct evhttp_request *http)
 {
     struct ask *k = mem_alloc(sizeof *k);
@@ -342,10 +353,7 @@ static struct ask *ask_new(struct admin *a, struct evhttp_request *http)
     k->http = http;
     k->began_us = clock_mono_us();
     k->method = protocol_method(http->type);
-    snprintf(k->path, sizeof k->path, "%.*s", (int)strcspn(http->uri ? http->uri : "", "?#"),
-             http->uri ? http->uri : "");
-    text_make_utf8(k->path);
-    scrub(k, k->path);
+    note_path(k, http->uri ? http->uri : "");
     find_peer(http, &k->who);
     return k;
 }
