@@ -165,7 +165,7 @@ static void remove_dead_socket(const struct probe_addr *a)
     if (lstat(un->sun_path, &st) != 0 || !S_ISSOCK(st.st_mode)) {
         return;
     }
-    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd >= 0 && connect(fd, (const void *)un, sizeof *un) != 0 && errno == ECONNREFUSED) {
         unlink(un->sun_path);
     }
