@@ -229,6 +229,28 @@ def test_dead_letters_are_retried_and_dropped(page, system):
     assert {"dead.retry", "dead.drop"} <= set(changes(system))
 
 
+def test_the_focus_comes_back_to_what_was_drawn_anew(page, system):
+    """The list under a question changes while it is asked; who uses the keyboard goes on where they were."""
+    r = system.client()
+    r.lpush("celery", json.dumps({"task": HOSTILE, "id": "dead-2"}))
+    key = page.until("return document.querySelector('#dead .row-actions:not(.card-actions) .button-danger')?.dataset.key")
+    before = page.js("return document.querySelectorAll('#dead tbody tr').length")
+    page.js("document.querySelector(arguments[0]).focus()", f'[data-key="{key}"]')
+    click(page, key)
+    page.until("return document.querySelector('dialog[open]') !== null", what="the question")
+    r.lpush("celery", json.dumps({"task": HOSTILE, "id": "dead-3"}))
+    page.until(f"return document.querySelectorAll('#dead tbody tr').length > {before}", 30, "one letter more")
+    page.one("dialog [value=no]").click()
+    page.until(f"return document.activeElement.dataset.key === '{key}'", what="the focus")
+
+
+def test_a_change_whose_end_nobody_knows_is_not_said_to_be_done(page, system):
+    system.pg.query("INSERT INTO admin_audit (principal, address, action, target)"
+                    " VALUES ('env', 'unix', 'batch.start', 'a service died here')")
+    page.until("return [...document.querySelectorAll('#changes tbody tr')].some((row) =>"
+               " row.innerText.includes('a service died here') && row.innerText.includes('end not known'))", 30, "it")
+
+
 # ---- who may not ----
 
 
