@@ -299,9 +299,13 @@ static void ask_source(struct flight *f)
 
 /* ---- what is stored ---- */
 
-/* $1 server, $2 name, $3 to $5 other names of the server or NULL, $6 the cooldown. */
+/*
+ * $1 server, $2 name, $3 to $5 other names of the server or NULL, $6 the cooldown. A time that is
+ * still to come (a clock was set back) says nothing.
+ */
 static const char FIND_SQL[] =
     "SELECT " COLUMNS ", c.last_fetched_at > clock_timestamp() - make_interval(secs => $6) "
+    "AND c.last_fetched_at <= clock_timestamp() "
     "FROM characters AS c WHERE c.name = $2 AND c.server = ANY (ARRAY[$1, $3, $4, $5]) "
     "ORDER BY c.server = $1 DESC LIMIT 1";
 #define COL_FRESH   DETAIL_COLUMN_COUNT

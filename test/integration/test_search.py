@@ -122,6 +122,15 @@ def test_the_cooldown_is_a_setting(start, pg):
     found(api, "Siel", "X", "success")
 
 
+def test_a_time_to_come_is_no_cooldown(start, pg):
+    """Written before a clock was set back, or imported."""
+    api = start()
+    first = found(api, "Siel", "X", "success")
+    age(pg, -3600)
+    assert found(api, "Siel", "X", "success")["last_fetched_at"] > first["last_fetched_at"]
+    found(api, "Siel", "X", "cached")
+
+
 def test_who_is_on_the_board_keeps_place_and_score(start, pg):
     add_characters(pg, [("Siel", f"P{i}", "Ranger", 1, i, SHEET) for i in range(5)])
     publish(pg)
@@ -325,6 +334,7 @@ def test_a_profile_is_answered_and_its_sheet_asked_for(start, pg, redis_server, 
     assert (doc["mode"], doc["level"], doc["state"]) == ("profile", int(person.row["level"]), "live")
     assert doc["legion"] == (person.row["legion"] or None)
     assert {k: v for k, v in doc["stats_payload"].items() if k != "mode"} == person.stats("profile")
+    harness.wait_for(lambda: tasks(redis_server), 10, "the task")
     task, = tasks(redis_server)
     assert task["headers"]["task"] == "source.fetch_sheet"
     kwargs = json.loads(base64.b64decode(task["body"]))[1]
