@@ -360,6 +360,15 @@ void rdsa_free(struct rdsa *c)
     free(c);
 }
 
+void rdsa_flush(struct rdsa *c)
+{
+    int done = 0;
+
+    if (c->up && c->cf.channel_count == 0) {
+        (void)redisBufferWrite(&c->ac->c, &done); /* a failure shows itself with the next event */
+    }
+}
+
 bool rdsa_is_up(const struct rdsa *c)
 {
     return c->up;

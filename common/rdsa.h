@@ -59,6 +59,11 @@ struct rdsa *rdsa_new(const struct rdsa_config *config);
 /* Not from within a callback of this module. Outstanding commands get their NULL. */
 void rdsa_free(struct rdsa *c);
 bool rdsa_is_up(const struct rdsa *c);
+/*
+ * Sends at once, as far as the socket takes it, what would go out in the next turn of the loop:
+ * when there may be none.
+ */
+void rdsa_flush(struct rdsa *c);
 
 /* r is NULL when no good answer came; it is gone after the call. number: as given. */
 typedef void (*rdsa_fn)(void *ctx, uint64_t number, const redisReply *r);

@@ -294,6 +294,9 @@ void source_free(struct source *s)
         }
         job_free(s->jobs);
     }
+    if (s->rdsa) { /* the gate and who waits for a claim are told that nobody asks any more */
+        rdsa_flush(s->rdsa);
+    }
     fetch_free(s->fetch);
     s->anchor->src = NULL; /* answers that are still to come find nobody */
     if (s->anchor->waiting == 0) {

@@ -305,6 +305,7 @@ def test_a_soft_limit_ends_it(start, jobs, pg, one):
     doc = jobs.ended(fetch_one(jobs, one, timelimit=[None, 1]), 30)
     assert doc["status"] == "FAILURE" and doc["result"]["exc_type"] == "SoftTimeLimitExceeded"
     assert rows(pg) == before and harness.children_of(w.pid) == children
+    harness.wait_for(lambda: not jobs.redis.hexists("aion2:source", "flight_id"), 10, "the gate being told")
 
 
 def test_postgresql_away_is_tried_again(start, jobs, pg):
