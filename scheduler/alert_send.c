@@ -388,7 +388,9 @@ static bool send_mail(const struct alert_routes *r, const cJSON *letter, int64_t
     buf_init(&mail, 4 * MAIL_MAX);
     ok = c && each_address(r->mail_to, add_recipient, &to) && alert_mail(r, letter, now_s, &mail);
     if (ok) {
-        curl_easy_setopt(c, CURLOPT_USE_SSL, (long)CURLUSESSL_TRY);
+        /* A password goes over TLS only: whoever can strip STARTTLS could read it. */
+        curl_easy_setopt(c, CURLOPT_USE_SSL,
+                         (long)(strchr(r->smtp_url, '@') ? CURLUSESSL_ALL : CURLUSESSL_TRY));
         curl_easy_setopt(c, CURLOPT_MAIL_FROM, r->mail_from);
         curl_easy_setopt(c, CURLOPT_MAIL_RCPT, to);
         curl_easy_setopt(c, CURLOPT_UPLOAD, 1L);

@@ -241,6 +241,17 @@ def test_mail(pg, redis_server, spawn, alert_env, mailbox):
         "FIRING: Tasks failed for good - 1 dead letter: aion2ctl dead list (since 2")
 
 
+def test_a_password_is_not_sent_without_tls(pg, redis_server, spawn, alert_env, mailbox):
+    beat = spawn("aion2-beat", {**alert_env, "ALERT_WEBHOOK_URL": "", "ALERT_MAIL_FROM": "rank@example.org",
+                                "ALERT_SMTP_URL": mailbox.url.replace("://", "://me:S3CRET@"),
+                                "ALERT_MAIL_TO": "one@example.org"})
+    make_dead(redis_server)
+    wait_for_letter(redis_server, "dead_letters")
+    hurry(redis_server)
+    beat.wait_log("event=alert.not_sent", 30)
+    assert not mailbox.mails and "S3CRET" not in beat.log()
+
+
 def test_a_receiver_that_is_away_gets_it_later(pg, redis_server, spawn, alert_env, receiver, ctl):
     receiver.status = 503
     make_dead(redis_server)
