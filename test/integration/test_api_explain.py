@@ -126,6 +126,8 @@ def compare_path(*who):
 @pytest.mark.parametrize("count", [2, 3, 4])
 def test_characters_side_by_side(lab, pg, count):
     who = [("Siel", "E0"), ("새 서버", "E1"), ("Siel", "E2"), ("Siel", "E0")][:count]
+    # The point of the day is read a moment after the ranking.
+    harness.wait_for(lambda: lab.json(character_path("Siel", "E0"))["rank_change"]["day"], 30, "the day's places")
     doc = lab.json(compare_path(*(f"{s}:{n}" for s, n in who)))
     assert len(doc["characters"]) == count
     for (server, name), c in zip(who, doc["characters"]):

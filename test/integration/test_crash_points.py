@@ -28,7 +28,7 @@ BEAT_POINTS = ["claim.before", "claim.before:3", "claim.after", "claim.after:3"]
 RUN_POINTS = ["run.sent", "run.sent:3", "answer.read", "answer.read:3"]
 CHILD_POINTS = ["child.begin", "child.begin:2", "child.done", "child.done:2"]
 # Scripts that no worker runs.
-OTHER_SCRIPTS = {"letter_put_back", "letter_drop", "single"}
+OTHER_SCRIPTS = {"letter_put_back", "letter_drop", "letters_newest", "single"}
 # Nobody counts as dead before Redis has been up for this long.
 GRACE_S = 10
 
