@@ -73,10 +73,12 @@ function histogram(d) {
         h("details", { class: "as-table" }, h("summary", null, t("table_view")), h("div", { class: "table-scroll" }, buckets.element)));
 }
 
+// What a tier takes differs from server to server: over all of them only how many have it says something.
 function tierCard(d) {
-    return card(t("tier_cutoffs"), h("ul", { class: "tier-grid" }, d.tiers.map((x) =>
-        h("li", null, tierBadge(x.tier), h("b", null, x.min_score === null ? "–" : t("points", { score: number(x.min_score) })), h("span", { class: "muted small" }, t("people", { count: number(x.count) }))))),
-        server ? null : h("p", { class: "muted small" }, t("cutoffs_all")));
+    const people = (x) => t("people", { count: number(x.count) });
+    const least = (x) => (x.min_score === null ? "–" : t("points", { score: number(x.min_score) }));
+    return card(t(server ? "tier_cutoffs" : "tier_counts"), h("ul", { class: "tier-grid" }, d.tiers.map((x) =>
+        h("li", null, tierBadge(x.tier), h("b", null, server ? least(x) : people(x)), server ? h("span", { class: "muted small" }, people(x)) : null))));
 }
 
 function classCard(d) {

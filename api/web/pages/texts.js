@@ -90,7 +90,6 @@ export const TEXTS = {
     cutoffs: ["티어 컷", "Tier cut-offs"],
     tier_counts: ["티어별 인원", "Characters by tier"],
     tier_count: ["{n}명", "{n}"],
-    cutoffs_all: ["가장 낮은 서버 기준", "of the weakest server"],
     favourites: ["즐겨찾기", "Favourites"],
     recent: ["최근 본 캐릭터", "Recently seen"],
     nobody_kept: [
