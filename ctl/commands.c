@@ -8,6 +8,8 @@ const struct ctl_command CTL_COMMANDS[] = {
     {"why", ctl_why, "what became of a slot, in one sentence", CTL_WHY_HELP, CTL_WHY_OPTS, NULL},
     {"batch", NULL, "runs of the batch: list, show, failures, start, cancel", CTL_BATCH_HELP, NULL,
      CTL_BATCH_VERBS},
+    {"server", NULL, "averages and tiers of the servers: list, show", CTL_SERVER_HELP, NULL,
+     CTL_SERVER_VERBS},
     {"queue", NULL, "what waits and who holds what: list, show, delayed, purge", CTL_QUEUE_HELP,
      NULL, CTL_QUEUE_VERBS},
     {"worker", NULL, "workers and their children: list, show, stop, grow, shrink", CTL_WORKER_HELP,

@@ -119,6 +119,7 @@ extern const char CTL_RESULT_HELP[];
 extern const char CTL_REVOKE_HELP[];
 extern const char CTL_SCHEDULE_HELP[];
 extern const char CTL_SOURCE_HELP[];
+extern const char CTL_SERVER_HELP[];
 extern const char CTL_STATUS_HELP[];
 extern const char CTL_TOKEN_HELP[];
 extern const char CTL_TOP_HELP[];
@@ -148,6 +149,7 @@ extern const struct ctl_verb CTL_INSPECT_VERBS[];
 extern const struct ctl_verb CTL_QUARANTINE_VERBS[];
 extern const struct ctl_verb CTL_QUEUE_VERBS[];
 extern const struct ctl_verb CTL_SCHEDULE_VERBS[];
+extern const struct ctl_verb CTL_SERVER_VERBS[];
 extern const struct ctl_verb CTL_TOKEN_VERBS[];
 extern const struct ctl_verb CTL_WORKER_VERBS[];
 

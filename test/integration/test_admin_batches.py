@@ -221,6 +221,22 @@ def test_servers_now_and_over_time(admin, pg):
     admin.get("/admin/servers/Nowhere").problem(404)
 
 
+def test_aion2ctl_shows_the_same_of_servers(admin, pg, ctl):
+    assert "no ranking yet" in ctl("server").stdout
+    populate(pg, 10)
+    add(pg, [("새 서버", "가", "Cleric", 1, 1, {"attack": 7})])
+    for i in range(3):
+        batch(pg, f"task-{i}")
+    assert json_of(ctl("server", "--json")) == admin.json("/admin/servers")
+    assert json_of(ctl("server", "show", "새 서버", "--limit", "2", "--json")) == admin.json(
+        "/admin/servers/%EC%83%88%20%EC%84%9C%EB%B2%84?limit=2")
+    lines = ctl("server", "list").stdout.splitlines()
+    assert lines[1].split()[:3] == ["Siel", "10", "4"] and lines[2].startswith("새 서버")
+    assert len(ctl("server", "show", "Siel").stdout.splitlines()) == 1 + 3
+    assert ctl("server", "show", "Nowhere").returncode == 1
+    assert ctl("server", "show").returncode == 64
+
+
 def test_aion2ctl_shows_the_same(admin, pg, ctl):
     populate(pg, 3)
     add(pg, [("Siel", "bad", "Warrior", 1, 1, {"attack": "x"})])
