@@ -1,7 +1,7 @@
 """What players ask about characters: paths of ours, and files with the same bytes for nginx."""
 import urllib.parse
 from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, Optional
 
 import wrk
 from figures import Goal
@@ -29,7 +29,7 @@ class Question:
     key: str
     what: str
     path: Callable
-    goal: Goal
+    goal: Optional[Goal] = None
 
     def mirror(self, api, sample, root):
         """The paths of ours and of the files below root, for wrk."""
@@ -54,4 +54,13 @@ ALL = [
              lambda item, other: _query("/api/characters", prefix=item["name"][:2]), GOAL_QUICK),
     Question("explain", "a score explained", _who("/api/character/explain"), GOAL_THOROUGH),
     Question("compare", "two characters side by side", _pair, GOAL_THOROUGH),
+    Question("class", "the first 20 of a class of a server",
+             lambda item, other: _query("/api/ranking/top", limit=20, server=item["server"],
+                                        **{"class": item["class"]})),
+    Question("distribution", "how the scores of a server are spread",
+             lambda item, other: _query("/api/ranking/distribution", server=item["server"])),
+    Question("servers", "the servers with their averages", lambda item, other: "/api/servers"),
+    Question("legions", "the legions of a server",
+             lambda item, other: _query("/api/legions", server=item["server"])),
+    Question("history", "30 days of a character, out of PostgreSQL", _who("/api/character/history")),
 ]

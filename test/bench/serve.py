@@ -35,6 +35,7 @@ GOAL_TOP = Goal(at_least=0.75, text=">= 0.75")
 GOAL_PAGES = Goal(at_least=0.5, text=">= 0.50")
 GOAL_P99 = Goal(at_most=5, text="<= 5")
 GOAL_MEMORY = Goal(at_most=300, text="<= 300 MB")
+GOAL_MEMORY_SLOW = Goal(at_most=400, text="<= 400 MB")
 
 
 class Api:
@@ -198,6 +199,27 @@ def measure_single(stage, nginx):
     return rows
 
 
+def measure_whole(stage):
+    """Requests that are large: each by itself, the time until its last byte."""
+    api = stage.api
+    items = [{"server": i["server"], "name": i["name"]} for i in stage.mirror.sample[:200]]
+    many = urllib.request.Request(api.base + "/api/characters/batch",
+                                  json.dumps({"characters": items}).encode(),
+                                  {"Content-Type": "application/json"})
+    board = urllib.request.Request(api.base + "/api/ranking.ndjson")
+    return [Row(PART_SINGLE, what, Figure([_time_us(request) for _ in range(times)], "us"))
+            for what, request, times in (("200 characters by one POST", many, 20),
+                                         ("the whole board as NDJSON", board, 3))]
+
+
+def _time_us(request):
+    began = time.perf_counter()
+    with urllib.request.urlopen(request, timeout=120) as answer:
+        while answer.read(1 << 20):
+            pass
+    return (time.perf_counter() - began) * 1e6
+
+
 # -- generations that change --------------------------------------------------------------------
 
 def publish_and_wait(api, database, run_id, every_s):
@@ -255,11 +277,11 @@ def measure_change(stage):
     ]
 
 
-def memory_row(api):
+def memory_row(api, what, goal, part=PART_CHANGE):
     peak = memory_of([api.pid], "status", "VmHWM")
     now = memory_of([api.pid], "status", "VmRSS")
-    return Row(PART_CHANGE, "peak memory of the api during all of it", Figure([peak], "MB"),
-               goal=GOAL_MEMORY, note=f"VmHWM; {now:.0f} MB (VmRSS) at the end")
+    return Row(part, what, Figure([peak], "MB"), goal=goal,
+               note=f"VmHWM; {now:.0f} MB (VmRSS) at the end")
 
 
 def measure(bench, database, runs, seconds, say):
@@ -275,11 +297,14 @@ def measure(bench, database, runs, seconds, say):
             rows += measure_answers(stage, nginx)
             say("  single requests")
             rows += measure_single(stage, nginx)
+        rows += measure_whole(stage)
         say("  changes of the generation")
         rows += measure_change(stage)
+        rows.append(memory_row(api, "peak memory of the api during all of it", GOAL_MEMORY))
         say("  slow clients")
         rows += slowclients.measure(stage)
-        rows.append(memory_row(api))
+        rows.append(memory_row(api, "peak memory with them", GOAL_MEMORY_SLOW,
+                               slowclients.PART))
     if mirror.characters < GOAL_SIZE:
         for row in rows:
             row.goal = None
