@@ -52,8 +52,9 @@ def judge(jobs, load, doer, deeds, ids):
     for beat in doer.beats:
         assert beat.stop() == 0
     storm.settle(jobs, 60 + len(ids) / 50)
-    given_up = storm.judge(load, jobs, doer.workers, ids)
+    given_up, unlogged = storm.judge(load, jobs, doer.workers, ids)
     assert given_up <= doer.done.get("kill_child", 0)
+    assert unlogged <= doer.done.get("kill_worker", 0)
     jobs.audit()
     assert jobs.counter("done") == len(ids) + sent_by_beats(jobs)
     assert set(doer.done) == set(deeds)  # or something was not tested
