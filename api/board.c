@@ -143,11 +143,11 @@ static void send_from(const struct request *rq, const struct image *img, struct 
     const struct image_header *head = img->head;
     bool stale = loop_is_stale(rq->loop);
     int64_t now_us = clock_wall_us();
-    char etag[80];
-    struct reply r = {.status = 200, .etag = etag, .age_s = -1};
+    char etag[LOOP_ETAG_SIZE];
+    struct reply r = {.status = 200, .age_s = -1};
 
-    snprintf(etag, sizeof etag, "\"%" PRId64 "-%" PRIx64 "%s%s\"", head->run_id,
-             (uint64_t)head->generated_us, stale ? "-stale" : "", body->gzip ? "-gz" : "");
+    r.etag = img == rq->loop->image ? rq->loop->etag[stale][body->gzip]
+                                    : loop_etag(img, stale, body->gzip, etag);
     r.max_age_s =
         negotiate_max_age_s(head->generated_us, now_us, rq->loop->settings->batch_interval_s);
     if (stale) {

@@ -26,6 +26,7 @@
 #define TICK_S         1
 #define SAY_FULL_MS    10000
 #define METHODS_ALL    0xffff
+#define HEAD_MAX       (64 * KIB) /* settings, such as CORS_ORIGINS, are part of some */
 
 bool loop_is_stale(const struct loop *l)
 {
@@ -69,14 +70,30 @@ const char *loop_describe_image(const struct loop *l, const struct image *img, b
     return out;
 }
 
+const char *loop_etag(const struct image *img, bool stale, bool gzip, char out[LOOP_ETAG_SIZE])
+{
+    snprintf(out, LOOP_ETAG_SIZE, "\"%" PRId64 "-%" PRIx64 "%s%s\"", img->head->run_id,
+             (uint64_t)img->head->generated_us, stale ? "-stale" : "", gzip ? "-gz" : "");
+    return out;
+}
+
+/* Once for many answers: a formatted time costs as much as some items. */
+static void describe(struct loop *l)
+{
+    for (int stale = 0; stale < 2; stale++) {
+        loop_describe_image(l, l->image, stale, l->snapshot[stale]);
+        for (int gzip = 0; gzip < 2; gzip++) {
+            loop_etag(l->image, stale, gzip, l->etag[stale][gzip]);
+        }
+    }
+}
+
 static void take_image(struct loop *l)
 {
     image_unref(l->image);
     l->image = loader_image(l->loader);
     if (l->image) {
-        /* Once for many answers: a formatted time costs as much as some items. */
-        loop_describe_image(l, l->image, false, l->snapshot[0]);
-        loop_describe_image(l, l->image, true, l->snapshot[1]);
+        describe(l);
     }
     cache_clear(l->cache);
     body_unref(l->servers); /* tells of the ranking as well */
@@ -301,6 +318,7 @@ void loop_free(struct loop *l)
     close(l->stop_fd);
     cache_free(l->cache);
     buf_fini(&l->scratch);
+    buf_fini(&l->head);
     body_unref(l->servers);
     image_unref(l->image);
     free(l);
@@ -325,6 +343,7 @@ struct loop *loop_start(const struct api_settings *s, const struct loop_shared *
     conns_limit_addresses(l->conns, shared->peers);
     l->cache = cache_new();
     buf_init(&l->scratch, BODY_MAX);
+    buf_init(&l->head, HEAD_MAX);
     l->pg = pgpool_new(l->base, s->database_url, PGC_READS);
     l->searched = mailbox_new(l->base, search_answer, l);
     set_up_events(l);

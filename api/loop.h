@@ -29,6 +29,7 @@
 #define LOOP_SERVERS_MS    2000 /* how long the list of servers is kept */
 #define LOOP_WAIT_TICK_MS  100
 #define LOOP_SNAPSHOT_SIZE 200
+#define LOOP_ETAG_SIZE     80
 
 struct loop {
     _Atomic int64_t turned_ms; /* when it last ticked */
@@ -48,7 +49,9 @@ struct loop {
     struct cache *cache;
     struct image *image;                  /* one reference, or NULL */
     struct buf scratch;                   /* a board while it is rendered */
+    struct buf head;                      /* of an answer while it is written */
     char snapshot[2][LOOP_SNAPSHOT_SIZE]; /* how answers tell of the image; [1]: it is stale */
+    char etag[2][2][LOOP_ETAG_SIZE];      /* of answers from the image; [stale][gzip] */
     int wake_fd;                          /* written by the loader: another image */
     int stop_fd;                          /* written by loop_stop */
     struct event *on_wake, *on_stop, *tick;
@@ -87,6 +90,9 @@ void loop_free(struct loop *l);
  * (which is the stored one then) or the image is older than two intervals.
  */
 bool loop_is_stale(const struct loop *l);
+
+/* The ETag of answers that are made from an image alone; text in out. */
+const char *loop_etag(const struct image *img, bool stale, bool gzip, char out[LOOP_ETAG_SIZE]);
 
 /* ,"snapshot":{...} of an image; text in out. */
 const char *loop_describe_image(const struct loop *l, const struct image *img, bool stale,

@@ -11,6 +11,7 @@
 
 #include "api/client.h"
 #include "api/cors.h"
+#include "api/deliver.h"
 #include "api/figures.h"
 #include "api/negotiate.h"
 #include "api/problem.h"
@@ -21,7 +22,6 @@
 #include "common/mem.h"
 
 #define RETRY_AFTER_S "2"
-#define BLOCK_MAX     512
 
 struct request *request_keep(const struct request *rq)
 {
@@ -37,81 +37,54 @@ static void add_header(struct evhttp_request *http, const char *key, const char 
     MUST(evhttp_add_header(http->output_headers, key, value) == 0);
 }
 
-static void release_body(const void *data, size_t len, void *arg)
+/* ---- the head of an answer ---- */
+
+static void head_begin(const struct request *rq, int status)
 {
-    (void)data;
-    (void)len;
-    body_unref(arg);
+    struct buf *h = &rq->loop->head;
+
+    buf_reset(h);
+    buf_addstr(h, rq->http->minor == 0 ? "HTTP/1.0 " : "HTTP/1.1 ");
+    buf_addi64(h, status);
+    buf_addch(h, ' ');
+    buf_addstr(h, problem_reason(status));
+    buf_addstr(h, "\r\nDate: ");
+    buf_addstr(h, rq->loop->date);
+    buf_addstr(h, "\r\n");
 }
 
-/* Body bytes are not copied: the connection holds a reference until they are written. */
-static void add_body(const struct request *rq, struct body *b)
+static void head_add(struct buf *h, const char *key, const char *value)
 {
-    char len[24];
-
-    snprintf(len, sizeof len, "%zu", b->len);
-    add_header(rq->http, "Content-Length", len);
-    if (rq->head || b->len == 0) {
-        return;
-    }
-    MUST(evbuffer_add_reference(rq->http->output_buffer, b->data, b->len, release_body,
-                                body_ref(b)) == 0);
+    buf_addstr(h, key);
+    buf_addstr(h, ": ");
+    buf_addstr(h, value);
+    buf_addstr(h, "\r\n");
 }
 
-/*
- * Several headers as one entry of evhttp's list, lines and all: each entry costs three allocations
- * and a printf, which for a small answer is as much as everything else together. Only for headers
- * that evhttp does not look for itself; it looks for the name of the first.
- */
-struct block {
-    char text[BLOCK_MAX];
-    size_t len;
-};
-
-static void block_add(struct block *b, const char *key, const char *value)
+static void head_add_number(struct buf *h, const char *key, int64_t value)
 {
-    char *end = b->text + b->len;
-
-    MUST(strlen(key) + strlen(value) + sizeof ": \r\n" <= sizeof b->text - b->len);
-    end = stpcpy(stpcpy(stpcpy(stpcpy(end, key), ": "), value), "\r\n");
-    b->len = (size_t)(end - b->text);
+    buf_addstr(h, key);
+    buf_addi64(h, value);
+    buf_addstr(h, "\r\n");
 }
 
-/* Without the last end of line, which evhttp writes. Its memory is evhttp's from here on. */
-static void add_block(struct evhttp_request *http, struct block *b)
+static void head_add_caching(struct buf *h, const struct reply *r)
 {
-    struct evkeyval *entry = mem_alloc(sizeof *entry);
-    char *colon = strchr(b->text, ':');
-
-    MUST(colon && b->len >= 2);
-    b->text[b->len - 2] = '\0';
-    *colon = '\0';
-    entry->key = mem_strdup(b->text);
-    entry->value = mem_strdup(colon + 2);
-    TAILQ_INSERT_TAIL(http->output_headers, entry, next);
-}
-
-static void block_caching(struct block *b, const struct reply *r)
-{
-    char text[64];
-
     if (r->etag) {
-        block_add(b, "ETag", r->etag);
+        head_add(h, "ETag", r->etag);
     }
-    if (r->max_age_s >= 0) {
-        snprintf(text, sizeof text, "public, max-age=%" PRId64, r->max_age_s);
+    if (r->cache || r->max_age_s < 0) {
+        head_add(h, "Cache-Control", r->cache ? r->cache : "no-cache");
     } else {
-        snprintf(text, sizeof text, "no-cache");
+        head_add_number(h, "Cache-Control: public, max-age=", r->max_age_s);
     }
-    block_add(b, "Cache-Control", r->cache ? r->cache : text);
-    snprintf(text, sizeof text, "Accept-Encoding%s", r->vary ? r->vary : "");
-    block_add(b, "Vary", text);
+    buf_addstr(h, "Vary: Accept-Encoding");
+    buf_addstr(h, r->vary ? r->vary : "");
+    buf_addstr(h, "\r\n");
     if (r->age_s >= 0) {
-        snprintf(text, sizeof text, "%" PRId64, r->age_s);
-        block_add(b, "Age", text);
+        head_add_number(h, "Age: ", r->age_s);
     }
 }
-
 /* ---- the log of requests ---- */
 
 #define SLOW_MS 500
@@ -124,7 +97,7 @@ static bool wants_log(const struct request *rq, int status, int64_t ms)
     return which == 'a' || (which == 's' && (status >= 500 || ms >= SLOW_MS));
 }
 
-void reply_note(const struct request *rq, int status)
+static void reply_note_bytes(const struct request *rq, int status, size_t bytes)
 {
     int64_t us = rq->loop ? clock_mono_us() - rq->began_us : -1;
     char client[NET_TEXT_SIZE];
@@ -136,18 +109,60 @@ void reply_note(const struct request *rq, int status)
     }
     client_address(rq, &from);
     log_info("http.request", "method=%s target=%s status=%d us=%" PRId64 " bytes=%zu client=%s",
-             protocol_method(rq->http->type), LOGQ(rq->http->uri), status, us,
-             evbuffer_get_length(rq->http->output_buffer), LOGQ(net_text(&from, client)));
+             protocol_method(rq->http->type), LOGQ(rq->http->uri), status, us, bytes,
+             LOGQ(net_text(&from, client)));
 }
 
-/* Hands the answer over to evhttp, which frees the request. */
-static void finish(const struct request *rq, int status)
+void reply_note(const struct request *rq, int status)
 {
-    reply_note(rq, status);
-    if (rq->loop && rq->loop->draining) {
+    reply_note_bytes(rq, status, evbuffer_get_length(rq->http->output_buffer));
+}
+
+static bool header_is(const struct evkeyvalq *headers, const char *key, const char *value)
+{
+    const char *found = evhttp_find_header(headers, key);
+
+    return found && evutil_ascii_strncasecmp(found, value, strlen(value)) == 0;
+}
+
+/*
+ * The headers that were set before the answer began, and what evhttp will do with the connection,
+ * by its own rules.
+ */
+static void head_end(const struct request *rq)
+{
+    const struct evhttp_request *http = rq->http;
+    struct buf *h = &rq->loop->head;
+    const struct evkeyval *entry;
+
+    if (rq->loop->draining) {
         add_header(rq->http, "Connection", "close");
     }
-    evhttp_send_reply(rq->http, status, problem_reason(status), NULL);
+    TAILQ_FOREACH(entry, http->output_headers, next)
+    {
+        head_add(h, entry->key, entry->value);
+    }
+    if (header_is(http->input_headers, "Connection", "close")) {
+        head_add(h, "Connection", "close");
+    } else if (http->minor == 0 && header_is(http->input_headers, "Connection", "keep-alive")) {
+        head_add(h, "Connection", "keep-alive");
+    }
+    buf_addstr(h, "\r\n");
+    MUST(!h->failed);
+}
+
+/* The request is gone after that. */
+static void finish(const struct request *rq, int status, const struct deliver_payload *p)
+{
+    reply_note_bytes(rq, status, p ? p->len : 0);
+    head_end(rq);
+    deliver(rq->loop->conns, rq->http, &rq->loop->head, p);
+}
+
+static void finish_with(const struct request *rq, int status, const struct deliver_payload *p)
+{
+    head_add_number(&rq->loop->head, "Content-Length: ", (int64_t)p->len);
+    finish(rq, status, rq->head || p->len == 0 ? NULL : p);
 }
 
 void reply_add_header(const struct request *rq, const char *key, const char *value)
@@ -155,48 +170,34 @@ void reply_add_header(const struct request *rq, const char *key, const char *val
     add_header(rq->http, key, value);
 }
 
-/* Everything but the bytes. False: 304, which has none. */
-static bool send_head(const struct request *rq, const struct reply *r, bool gzip)
+static void send_reply(const struct request *rq, const struct reply *r, bool gzip,
+                       const struct deliver_payload *p)
 {
     const char *if_none_match = evhttp_find_header(rq->http->input_headers, "If-None-Match");
-    struct block head = {.len = 0};
+    bool known = r->etag && if_none_match && negotiate_not_modified(if_none_match, r->etag);
+    struct buf *h = &rq->loop->head;
 
-    block_add(&head, "Date", rq->loop->date); /* evhttp would make one each time */
-    block_caching(&head, r);
-    if (r->etag && if_none_match && negotiate_not_modified(if_none_match, r->etag)) {
-        add_block(rq->http, &head);
-        finish(rq, 304);
-        return false;
+    head_begin(rq, known ? 304 : r->status);
+    head_add_caching(h, r);
+    if (known) {
+        finish(rq, 304, NULL);
+        return;
     }
     if (gzip) {
-        block_add(&head, "Content-Encoding", "gzip");
+        head_add(h, "Content-Encoding", "gzip");
     }
-    add_block(rq->http, &head);
-    add_header(rq->http, "Content-Type", r->type ? r->type : "application/json");
-    return true;
+    head_add(h, "Content-Type", r->type ? r->type : "application/json");
+    finish_with(rq, r->status, p);
 }
 
 void reply_body(const struct request *rq, const struct reply *r, struct body *b)
 {
-    if (send_head(rq, r, b->gzip)) {
-        add_body(rq, b);
-        finish(rq, r->status);
-    }
+    send_reply(rq, r, b->gzip, &(struct deliver_payload){b->data, b->len, b});
 }
 
 void reply_static(const struct request *rq, const struct reply *r, const struct reply_bytes *b)
 {
-    char len[24];
-
-    if (!send_head(rq, r, b->gzip)) {
-        return;
-    }
-    snprintf(len, sizeof len, "%zu", b->len);
-    add_header(rq->http, "Content-Length", len);
-    if (!rq->head && b->len > 0) {
-        MUST(evbuffer_add_reference(rq->http->output_buffer, b->data, b->len, NULL, NULL) == 0);
-    }
-    finish(rq, r->status);
+    send_reply(rq, r, b->gzip, &(struct deliver_payload){b->data, b->len, NULL});
 }
 
 void reply_buf(const struct request *rq, const struct reply *r, struct buf *b)
@@ -242,8 +243,20 @@ void reply_preflight(const struct request *rq, const char *allow)
     add_header(rq->http, "Access-Control-Allow-Methods", allow);
     add_header(rq->http, "Access-Control-Allow-Headers", "Content-Type, If-None-Match");
     add_header(rq->http, "Access-Control-Max-Age", "600");
-    add_header(rq->http, "Content-Length", "0");
-    finish(rq, 204);
+    head_begin(rq, 204);
+    finish_with(rq, 204, &(struct deliver_payload){"", 0, NULL});
+}
+
+/* evhttp has refused the request by itself: it also answers. */
+static void refuse_by_evhttp(const struct request *rq, int status, const struct body *body)
+{
+    char len[24];
+
+    snprintf(len, sizeof len, "%zu", body->len);
+    add_header(rq->http, "Content-Length", len);
+    MUST(evbuffer_add(rq->http->output_buffer, body->data, rq->head ? 0 : body->len) == 0);
+    reply_note(rq, status);
+    evhttp_send_reply(rq->http, status, problem_reason(status), NULL);
 }
 
 static void send_problem(const struct request *rq, const struct problem *p)
@@ -259,11 +272,12 @@ static void send_problem(const struct request *rq, const struct problem *p)
     add_header(rq->http, "Content-Type", PROBLEM_TYPE);
     add_header(rq->http, "Cache-Control", "no-store");
     if (rq->loop) {
-        add_header(rq->http, "Date", rq->loop->date);
+        head_begin(rq, p->status);
+        finish_with(rq, p->status, &(struct deliver_payload){body->data, body->len, body});
+    } else {
+        refuse_by_evhttp(rq, p->status, body);
     }
-    add_body(rq, body);
     body_unref(body);
-    finish(rq, p->status);
 }
 
 void reply_problem(const struct request *rq, int status, const char *param, const char *detail)

@@ -70,14 +70,17 @@ static bool is_waiting_for_more(const struct conn *conn)
     return evbuffer_get_length(bufferevent_get_input(conn->bev)) > 0;
 }
 
-/* An answer is being made; what was sent ahead is a request that has begun. */
+/* What was sent ahead is a request that has begun. */
+static void end_answering(struct conn *conn)
+{
+    begin_phase(conn, is_waiting_for_more(conn) ? CONN_READING : CONN_IDLE);
+}
+
 static void on_output(struct evbuffer *buf, const struct evbuffer_cb_info *info, void *arg)
 {
-    struct conn *conn = arg;
-
     (void)buf;
     if (info->n_added > 0) {
-        begin_phase(conn, is_waiting_for_more(conn) ? CONN_READING : CONN_IDLE);
+        end_answering(arg);
     }
 }
 
@@ -139,6 +142,15 @@ void conns_received(struct conns *c, struct bufferevent *bev)
 
     if (conn) {
         begin_phase(conn, CONN_ANSWERING);
+    }
+}
+
+void conns_answered(struct conns *c, struct bufferevent *bev)
+{
+    struct conn *conn = find(c, bev);
+
+    if (conn) {
+        end_answering(conn);
     }
 }
 

@@ -30,6 +30,8 @@ void conns_limit_addresses(struct conns *c, struct peers *peers);
 
 /* The request that was being read on this connection is complete; to be called for each. */
 void conns_received(struct conns *c, struct bufferevent *bev);
+/* It was answered by bytes that never were in the bufferevent's output; else that is noticed. */
+void conns_answered(struct conns *c, struct bufferevent *bev);
 
 /* For evhttp's bevcb. When full, what it makes is not watched: stop accepting before that. */
 struct bufferevent *conns_make(struct event_base *base, void *arg);

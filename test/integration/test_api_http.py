@@ -1,5 +1,7 @@
 """aion2-api as an HTTP server: hostile and slow clients, limits, its end, its command line."""
 
+import gzip
+import http.client
 import json
 import os
 import resource
@@ -123,6 +125,74 @@ def test_a_client_that_reads_late_gets_everything(api, pg):
         while chunk := s.recv(1000):
             raw += chunk
     assert raw.endswith(whole)
+
+
+MIXED = [  # request, its body, status
+    ("GET /api/ranking/top?limit=1000", b"", 200),
+    ("HEAD /api/ranking/top?limit=1000", b"", 200),
+    ("GET /api/ranking/top?limit=5\r\nIf-None-Match: *", b"", 304),
+    ("GET /api/ranking/top?limit=5\r\nAccept-Encoding: gzip", b"", 200),
+    ("GET /assets/uPlot.js", b"", 404),
+    ("GET /nowhere", b"", 404),
+    ("HEAD /nowhere", b"", 404),
+    ("GET /", b"", 200),
+    ("OPTIONS /health", b"", 405),
+    ("POST /health\r\nContent-Length: 3", b"abc", 405),
+    ("POST /health\r\nTransfer-Encoding: chunked", b"3\r\nabc\r\n0\r\n\r\n", 405),
+    ("POST /api/characters/batch\r\nTransfer-Encoding: chunked\r\n"
+     "Content-Type: application/json", b"12\r\n{\"characters\": []}\r\n0\r\n\r\n", 400),
+    ("POST /health\r\nExpect: 100-continue\r\nContent-Length: 3", b"abc", 405),
+]
+
+
+def test_every_answer_ends_where_its_head_says(api, pg):
+    """Of any kind, one right after the other, whether the socket takes it at once or (4 MB are sent
+    before the first is read) in parts."""
+    add_characters(pg, [("Siel", f"P{i}", "Cleric", 1, i, None) for i in range(1000)])
+    api.wait_run(publish(pg))
+    with socket.socket() as s:
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.settimeout(30)
+        s.connect(("127.0.0.1", api.port))
+        for head, body, _ in MIXED * 25:
+            line, _, fields = head.partition("\r\n")
+            s.sendall(f"{line} HTTP/1.1\r\nHost: a\r\n{fields + chr(13) + chr(10) if fields else ''}"
+                      "\r\n".encode() + body)
+        for head, _, status in MIXED * 25:
+            answer = http.client.HTTPResponse(s, method=head.split()[0])
+            answer.fp = Unbuffered(s)
+            answer.begin()  # reads over 100 Continue
+            assert answer.status == status, head
+            assert answer.getheader("Content-Type") or status == 304
+            got = answer.read()
+            if answer.getheader("Content-Encoding") == "gzip":
+                got = gzip.decompress(got)
+            if "json" in answer.getheader("Content-Type", "") and got:
+                json.loads(got)
+
+
+class Unbuffered:
+    """Reads a socket byte by byte up to the end of a line: what follows belongs to the next."""
+
+    def __init__(self, sock):
+        self.sock = sock
+
+    def readline(self, _limit=-1):
+        line = b""
+        while not line.endswith(b"\n"):
+            line += self.sock.recv(1)
+        return line
+
+    def read(self, size):
+        data = b""
+        while len(data) < size and (chunk := self.sock.recv(size - len(data))):
+            data += chunk
+        return data
+
+    def close(self):
+        """The socket is somebody else's."""
+
+    flush = close
 
 
 def test_clients_that_go_away_at_any_moment(api):
