@@ -124,3 +124,20 @@ bool pg_run(PGconn *c, const char *sql, struct err *e)
     PQclear(r);
     return r != NULL;
 }
+
+bool pg_run_begin(PGconn *c, const char *sql, struct err *e)
+{
+    if (!pg_query_begin(c, sql)) {
+        pg_error(c, NULL, e);
+        return false;
+    }
+    return true;
+}
+
+bool pg_run_end(PGconn *c, struct err *e)
+{
+    PGresult *r = checked(c, pg_query_end(c), e);
+
+    PQclear(r);
+    return r != NULL;
+}

@@ -31,6 +31,9 @@ cJSON *pg_document(PGconn *c, const char *sql, int n, const char *const *values,
 #define PG_ISO(column) "to_char(" column " AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')"
 /* For statements whose result does not matter. */
 bool pg_run(PGconn *c, const char *sql, struct err *e) MUST_CHECK;
+/* pg_run() in two halves: between them the server works, and the session is asked nothing else. */
+bool pg_run_begin(PGconn *c, const char *sql, struct err *e) MUST_CHECK;
+bool pg_run_end(PGconn *c, struct err *e) MUST_CHECK;
 
 /*
  * While a watch is set, this thread waits for PostgreSQL in short pieces and asks between them
@@ -48,8 +51,11 @@ bool pg_watch_says_stop(void);
  */
 void pg_patience(int limit_ms, const atomic_bool *hurry);
 
-/* libpq's PQexec, PQexecParams (text), PQgetResult and waiting PQgetCopyData under all that. */
+/* libpq's PQexec (whole, and its two halves), PQexecParams (text), PQgetResult and waiting
+ * PQgetCopyData under all that. */
 PGresult *pg_query(PGconn *c, const char *sql) MUST_CHECK;
+bool pg_query_begin(PGconn *c, const char *sql) MUST_CHECK;
+PGresult *pg_query_end(PGconn *c) MUST_CHECK;
 PGresult *pg_query_params(PGconn *c, const char *sql, int n, const char *const *values) MUST_CHECK;
 PGresult *pg_next_result(PGconn *c) MUST_CHECK;
 int pg_next_copied(PGconn *c, char **bytes) MUST_CHECK;

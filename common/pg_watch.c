@@ -95,8 +95,14 @@ int pg_next_copied(PGconn *c, char **bytes)
     return len == 0 ? -2 : len;
 }
 
+bool pg_query_begin(PGconn *c, const char *sql)
+{
+    begin_statement();
+    return PQsendQuery(c, sql) == 1;
+}
+
 /* As PQexec does: the last result counts, and one that begins a COPY. */
-static PGresult *last_result(PGconn *c)
+PGresult *pg_query_end(PGconn *c)
 {
     PGresult *last = NULL;
     PGresult *r;
@@ -118,8 +124,7 @@ PGresult *pg_query(PGconn *c, const char *sql)
     if (!in_pieces()) {
         return PQexec(c, sql);
     }
-    begin_statement();
-    return PQsendQuery(c, sql) ? last_result(c) : NULL;
+    return pg_query_begin(c, sql) ? pg_query_end(c) : NULL;
 }
 
 PGresult *pg_query_params(PGconn *c, const char *sql, int n, const char *const *values)
@@ -128,5 +133,5 @@ PGresult *pg_query_params(PGconn *c, const char *sql, int n, const char *const *
         return PQexecParams(c, sql, n, NULL, values, NULL, NULL, 0);
     }
     begin_statement();
-    return PQsendQueryParams(c, sql, n, NULL, values, NULL, NULL, 0) ? last_result(c) : NULL;
+    return PQsendQueryParams(c, sql, n, NULL, values, NULL, NULL, 0) ? pg_query_end(c) : NULL;
 }

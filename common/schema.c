@@ -5,6 +5,8 @@
 
 #include "common/pg.h"
 
+#define UNDEFINED_TABLE "42P01"
+
 /* The applied row, or -1 when this program does not know that version. */
 static int find_version(int version)
 {
@@ -46,23 +48,18 @@ static bool check_rows(const PGresult *r, struct err *e)
 
 bool schema_check(PGconn *c, struct err *e)
 {
-    PGresult *r = pg_exec(c, "SELECT to_regclass('schema_migrations') IS NOT NULL", e);
-    bool there, ok;
+    PGresult *r = pg_query(c, "SELECT version, name, checksum FROM schema_migrations"
+                              " ORDER BY version");
+    const char *state = PQresultErrorField(r, PG_DIAG_SQLSTATE);
+    bool ok = false;
 
-    if (!r) {
-        return false;
+    if (PQresultStatus(r) == PGRES_TUPLES_OK) {
+        ok = check_rows(r, e);
+    } else if (state && strcmp(state, UNDEFINED_TABLE) == 0) {
+        err_set(e, ERR_RETRYABLE, "SchemaError", "the database is empty; run: aion2ctl migrate");
+    } else {
+        pg_error(c, r, e);
     }
-    there = strcmp(PQgetvalue(r, 0, 0), "t") == 0;
-    PQclear(r);
-    if (!there) {
-        return err_set(e, ERR_RETRYABLE, "SchemaError",
-                       "the database is empty; run: aion2ctl migrate");
-    }
-    r = pg_exec(c, "SELECT version, name, checksum FROM schema_migrations ORDER BY version", e);
-    if (!r) {
-        return false;
-    }
-    ok = check_rows(r, e);
     PQclear(r);
     return ok;
 }

@@ -1,6 +1,5 @@
 #include "worker/batch.h"
 
-#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -46,6 +45,9 @@ bool batch_score(struct batch *b, struct err *e)
 {
     struct population *p = &b->people;
 
+    if (!batch_begin_write(b, e)) {
+        return false;
+    }
     b->averages = mem_try_array(p->servers.count, sizeof *b->averages);
     if (!b->averages || !score_order_by_id(&b->order, p) ||
         !score_average(p, &b->order, b->averages)) {
@@ -145,7 +147,6 @@ static void fini(struct batch *b, bool ok)
     free(b->averages);
     failures_fini(&b->failures);
     population_fini(&b->people);
-    malloc_trim(0); /* the process lives on and waits for the next slot */
 }
 
 static void count(struct batch *b, const cJSON *result)

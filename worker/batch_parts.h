@@ -35,6 +35,7 @@ struct batch {
     char snapshot[64];   /* what readers import */
     int64_t now_us;      /* the run's instant, Unix epoch */
     int64_t live_run_id; /* 0: nothing has been published yet */
+    uint32_t blocks;     /* of the table of characters */
     struct population people;
     struct failures failures;
     uint64_t failed;
@@ -59,8 +60,6 @@ void batch_note_failure(struct batch *b, const struct err *why);
 #define BATCH_SESSION "aion2-worker batch"
 #define AFTER_SESSION "aion2-worker after"
 PGconn *batch_open_session(const struct settings *s, const char *name, struct err *e) MUST_CHECK;
-/* One that is kept from the batch before, or a new one. pg_keep_leave() it when all went well. */
-PGconn *batch_take_session(const struct settings *s, struct err *e) MUST_CHECK;
 /* {"status":...,"processed":n,...,"timestamp":...}; NULL when memory is out. */
 cJSON *batch_make_result(const struct batch *b, const char *status) MUST_CHECK;
 /* Writes state, counts, phases and result into the run's row; fails when it is not ours any more.
@@ -83,8 +82,7 @@ extern const char BATCH_ROW_COLUMNS[];
 bool batch_take_row(void *batch, const struct pgcopy_field *fields, struct err *e);
 /* The data cannot be read, and trying again would not help; other servers' data may be fine. */
 bool batch_is_data_error(const char *sqlstate);
-/* A session that sees the run's snapshot. */
-PGconn *batch_open_reader(const struct batch *b, struct err *e) MUST_CHECK;
+/* Makes a session see the run's snapshot. */
 bool batch_begin_reader(const struct batch *b, PGconn *c, struct err *e) MUST_CHECK;
 /* Reads everything again, server by server. */
 bool batch_salvage(struct batch *b, struct err *e);
@@ -95,7 +93,11 @@ bool batch_keep(struct batch *b, struct err *e);
 /* batch.c */
 bool batch_score(struct batch *b, struct err *e);
 
-/* batch_write.c: the generation; batch_publish.c: all that goes with it, and COMMIT */
+/*
+ * batch_write.c: the generation; batch_publish.c: all that goes with it, and COMMIT. The server
+ * makes the table from batch_begin_write() on, and main is asked nothing until batch_write().
+ */
+bool batch_begin_write(const struct batch *b, struct err *e);
 bool batch_write(struct batch *b, struct err *e);
 bool batch_attach(struct batch *b, struct err *e);
 bool batch_publish(struct batch *b, struct err *e);

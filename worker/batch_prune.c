@@ -1,3 +1,4 @@
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -123,8 +124,10 @@ static void prune(PGconn *c)
 void batch_after(const struct settings *s)
 {
     struct err e;
-    PGconn *c = batch_open_session(s, AFTER_SESSION, &e);
+    PGconn *c;
 
+    malloc_trim(0); /* the process lives on and waits for the next slot */
+    c = batch_open_session(s, AFTER_SESSION, &e);
     /* A drop locks the parent table: whoever wants to read meanwhile waits this long at most. */
     if (c && pg_run(c,
                     "SET lock_timeout = '100ms'; SET statement_timeout = '20s';"

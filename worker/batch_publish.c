@@ -314,8 +314,7 @@ static bool move_pointer(struct batch *b, struct err *e)
     char run[24];
     char entries[24];
     char now[24];
-    const char *values[] = {run, entries, now};
-    const char *notify[] = {SCHEMA_NOTIFY_CHANNEL, run};
+    const char *values[] = {run, entries, now, SCHEMA_NOTIFY_CHANNEL};
     PGresult *r;
 
     snprintf(run, sizeof run, "%" PRId64, b->run_id);
@@ -323,17 +322,13 @@ static bool move_pointer(struct batch *b, struct err *e)
     snprintf(now, sizeof now, "%" PRId64, b->now_us);
     r = pg_exec_params(
         b->main,
-        "INSERT INTO ranking_state AS s (run_id, generated_at, entries)"
+        "WITH moved AS (INSERT INTO ranking_state AS s (run_id, generated_at, entries)"
         " VALUES ($1, 'epoch'::timestamptz + $3::bigint * interval '1 microsecond', $2)"
         " ON CONFLICT (only_row) DO UPDATE SET previous_run_id = s.run_id,"
         " run_id = excluded.run_id, generated_at = excluded.generated_at,"
-        " entries = excluded.entries",
+        " entries = excluded.entries RETURNING s.run_id)"
+        " SELECT pg_notify($4, run_id::text) FROM moved",
         ARRAY_LEN(values), values, e);
-    PQclear(r);
-    if (!r) {
-        return false;
-    }
-    r = pg_exec_params(b->main, "SELECT pg_notify($1, $2)", ARRAY_LEN(notify), notify, e);
     PQclear(r);
     return r != NULL;
 }

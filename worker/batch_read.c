@@ -10,11 +10,12 @@
 #include "worker/settings.h"
 
 /*
- * The table is cut into ranges of blocks, some more than there are readers; whoever is done takes
- * the next. A range that is read late (the table is in use) then holds up nobody.
+ * The table is cut into ranges of blocks, of a large one some more than there are readers; whoever
+ * is done takes the next. A range that is read late (the table is in use) then holds up nobody.
+ * To begin with a range takes the server as long as 100 blocks do.
  */
 #define CHUNKS_PER_READER 8
-#define CHUNK_BLOCKS_MIN  256
+#define CHUNK_BLOCKS      1000             /* not much less */
 #define SILENCE_MAX_MS    (30 * 60 * 1000) /* statement_timeout of the readers ends it earlier */
 
 enum reader_state { READER_IDLE, READER_ASKED, READER_COPYING, READER_ENDING };
@@ -32,7 +33,6 @@ struct pool {
     int busy;
     uint32_t next_block;
     uint32_t chunk_blocks;
-    uint32_t blocks; /* of the table; the last chunk has no upper bound */
     bool all_asked;
     int64_t heard_ms; /* when something has arrived last */
     bool data_error;  /* why it failed: the data, not the connection */
@@ -51,25 +51,59 @@ bool batch_is_data_error(const char *sqlstate)
     return false;
 }
 
-bool batch_begin_reader(const struct batch *b, PGconn *c, struct err *e)
+#define READER_SQL_MAX 192
+
+/* SET takes no $1. */
+static bool reader_sql(const struct batch *b, PGconn *c, char sql[READER_SQL_MAX], struct err *e)
 {
-    char *snapshot = PQescapeLiteral(c, b->snapshot, strlen(b->snapshot)); /* SET takes no $1 */
-    char sql[160];
+    char *snapshot = PQescapeLiteral(c, b->snapshot, strlen(b->snapshot));
 
     if (!snapshot) {
         pg_error(c, NULL, e);
         return false;
     }
-    snprintf(sql, sizeof sql,
+    snprintf(sql, READER_SQL_MAX,
              "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT %s",
              snapshot);
     PQfreemem(snapshot);
-    return pg_run(c, sql, e);
+    return true;
 }
 
-PGconn *batch_open_reader(const struct batch *b, struct err *e)
+bool batch_begin_reader(const struct batch *b, PGconn *c, struct err *e)
 {
-    PGconn *c = batch_take_session(b->req->settings, e);
+    char sql[READER_SQL_MAX];
+
+    return reader_sql(b, c, sql, e) && pg_run(c, sql, e);
+}
+
+/* Sessions of the batch before; all begin at once. Those that are no more are left out. */
+static void take_kept(struct pool *pool, int wanted)
+{
+    PGconn *asked[BATCH_READERS_MAX];
+    char sql[READER_SQL_MAX];
+    int count = 0;
+    struct err e;
+    PGconn *c;
+
+    while (count < wanted && (c = pg_keep_take())) {
+        if (reader_sql(pool->b, c, sql, &e) && pg_run_begin(c, sql, &e)) {
+            asked[count++] = c;
+        } else {
+            PQfinish(c);
+        }
+    }
+    for (int i = 0; i < count; i++) {
+        if (pg_run_end(asked[i], &e)) {
+            pool->readers[pool->count++] = (struct reader){.c = asked[i]};
+        } else {
+            PQfinish(asked[i]);
+        }
+    }
+}
+
+static PGconn *open_reader(const struct batch *b, struct err *e)
+{
+    PGconn *c = batch_open_session(b->req->settings, BATCH_SESSION, e);
 
     if (c && !batch_begin_reader(b, c, e)) {
         PQfinish(c);
@@ -81,20 +115,19 @@ PGconn *batch_open_reader(const struct batch *b, struct err *e)
 /* As many readers as can be had, at least one. */
 static bool open_pool(struct pool *pool, struct err *e)
 {
-    int64_t wanted = pool->b->req->settings->batch_connections;
+    int64_t setting = pool->b->req->settings->batch_connections;
+    int wanted = setting < BATCH_READERS_MAX ? (int)setting : BATCH_READERS_MAX;
+    PGconn *c;
 
-    for (int64_t i = 0; i < wanted && i < BATCH_READERS_MAX; i++) {
-        PGconn *c = batch_open_reader(pool->b, e);
-
-        if (!c && pool->count == 0) {
-            return false;
-        }
-        if (!c) {
-            log_warn("batch.readers", "wanted=%" PRId64 " have=%d text=%s", wanted, pool->count,
-                     LOGQ(e->text));
-            return true;
-        }
+    take_kept(pool, wanted);
+    while (pool->count < wanted && (c = open_reader(pool->b, e))) {
         pool->readers[pool->count++] = (struct reader){.c = c};
+    }
+    if (pool->count == 0) {
+        return false;
+    }
+    if (pool->count < wanted) {
+        log_warn("batch.readers", "wanted=%d have=%d text=%s", wanted, pool->count, LOGQ(e->text));
     }
     return true;
 }
@@ -102,37 +135,23 @@ static bool open_pool(struct pool *pool, struct err *e)
 /* Whatever went wrong: nobody asks what state they are in. */
 static void close_pool(struct pool *pool, bool ok)
 {
-    struct err e;
-
     for (int i = 0; i < pool->count; i++) {
-        PGconn *c = pool->readers[i].c;
-
-        if (ok && pg_run(c, "COMMIT", &e)) {
-            pg_keep_leave(c);
+        if (ok) {
+            pg_keep_leave_reader(pool->readers[i].c);
         } else {
-            PQfinish(c);
+            PQfinish(pool->readers[i].c);
         }
     }
     pool->count = 0;
 }
 
-static bool plan_chunks(struct pool *pool, struct err *e)
+static void plan_chunks(struct pool *pool)
 {
-    PGresult *r = pg_exec(pool->b->main,
-                          "SELECT pg_relation_size('characters')"
-                          " / current_setting('block_size')::bigint",
-                          e);
+    uint32_t each = pool->b->blocks / (uint32_t)pool->count + 1;
+    uint32_t chunks = each / CHUNK_BLOCKS;
 
-    if (!r) {
-        return false;
-    }
-    pool->blocks = (uint32_t)strtoul(PQgetvalue(r, 0, 0), NULL, 10);
-    PQclear(r);
-    pool->chunk_blocks = pool->blocks / (uint32_t)(pool->count * CHUNKS_PER_READER) + 1;
-    if (pool->chunk_blocks < CHUNK_BLOCKS_MIN) {
-        pool->chunk_blocks = CHUNK_BLOCKS_MIN;
-    }
-    return true;
+    chunks = chunks < 1 ? 1 : chunks > CHUNKS_PER_READER ? CHUNKS_PER_READER : chunks;
+    pool->chunk_blocks = each / chunks + 1;
 }
 
 /* Gives the reader the next range, or leaves it idle when all are given out. */
@@ -146,13 +165,14 @@ static bool ask_next(struct pool *pool, struct reader *r, struct err *e)
     if (pool->all_asked) {
         return true;
     }
-    if (pool->blocks > from && pool->blocks - from > pool->chunk_blocks) {
+    /* The last one has no upper bound. */
+    if (pool->b->blocks > from && pool->b->blocks - from > pool->chunk_blocks) {
         pool->next_block = from + pool->chunk_blocks;
         snprintf(upper, sizeof upper, " AND ctid < '(%" PRIu32 ",0)'::tid", pool->next_block);
     } else {
         pool->all_asked = true;
     }
-    progress_count(pool->b->req->progress, from, pool->blocks);
+    progress_count(pool->b->req->progress, from, pool->b->blocks);
     snprintf(sql, sizeof sql,
              "COPY (SELECT %s FROM characters WHERE stats_payload IS NOT NULL"
              " AND ctid >= '(%" PRIu32 ",0)'::tid%s) TO STDOUT (FORMAT binary)",
@@ -284,9 +304,10 @@ static bool wait_and_advance(struct pool *pool, struct err *e)
 
 static bool run_pool(struct pool *pool, struct err *e)
 {
-    if (!open_pool(pool, e) || !plan_chunks(pool, e)) {
+    if (!open_pool(pool, e)) {
         return false;
     }
+    plan_chunks(pool);
     for (int i = 0; i < pool->count; i++) {
         if (!ask_next(pool, &pool->readers[i], e)) {
             return false;

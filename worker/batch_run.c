@@ -36,16 +36,20 @@ PGconn *batch_open_session(const struct settings *s, const char *name, struct er
     return c;
 }
 
-PGconn *batch_take_session(const struct settings *s, struct err *e)
-{
-    PGconn *c = pg_keep_take();
-
-    return c ? c : batch_open_session(s, BATCH_SESSION, e);
-}
-
 bool batch_connect(struct batch *b, struct err *e)
 {
-    b->main = batch_take_session(b->req->settings, e);
+    bool gone = true;
+    PGconn *c;
+
+    while (gone && (c = pg_keep_take())) {
+        if (schema_check(c, e)) {
+            b->main = c;
+            return true;
+        }
+        gone = pg_keep_is_gone(c);
+        PQfinish(c);
+    }
+    b->main = gone ? batch_open_session(b->req->settings, BATCH_SESSION, e) : NULL;
     return b->main && schema_check(b->main, e);
 }
 
@@ -95,7 +99,10 @@ static bool use_stored_result(struct batch *b, const PGresult *r, struct err *e)
     return b->result != NULL;
 }
 
-/* The first attempt makes the row; false without *e->cls when it is there already. */
+/*
+ * The first attempt makes the row; *inserted is false when it is there already. Not flushed: were
+ * the claim lost in a crash of the server, so would be all that follows it.
+ */
 static bool insert_row(struct batch *b, bool *inserted, struct err *e)
 {
     char slot[32];
@@ -108,8 +115,9 @@ static bool insert_row(struct batch *b, bool *inserted, struct err *e)
     r = pg_exec_params(b->main,
                        "INSERT INTO batch_runs"
                        " (task_id, slot, owner, backend_pid, worker, state, rules_version)"
-                       " VALUES ($1, CASE WHEN $2::bigint >= 0 THEN to_timestamp($2::bigint) END,"
-                       "         $3, pg_backend_pid(), $4, 'running', $5)"
+                       " SELECT $1, CASE WHEN $2::bigint >= 0 THEN to_timestamp($2::bigint) END,"
+                       "        $3::uuid, pg_backend_pid(), $4, 'running', $5::integer"
+                       " FROM set_config('synchronous_commit', 'off', true)"
                        " ON CONFLICT (task_id) DO NOTHING RETURNING id",
                        ARRAY_LEN(values), values, e);
     if (!r) {
@@ -152,12 +160,17 @@ static bool take_row(struct batch *b, const PGresult *row, struct err *e)
 static bool take_existing_row(struct batch *b, struct err *e)
 {
     const char *values[] = {b->req->id};
-    PGresult *row = pg_exec_params(b->main,
-                                   "SELECT id, state, result, backend_pid FROM batch_runs"
-                                   " WHERE task_id = $1 FOR UPDATE",
-                                   ARRAY_LEN(values), values, e);
-    bool ok = row && take_row(b, row, e);
+    PGresult *row;
+    bool ok;
 
+    if (!pg_run(b->main, "BEGIN ISOLATION LEVEL READ COMMITTED", e)) {
+        return false;
+    }
+    row = pg_exec_params(b->main,
+                         "SELECT id, state, result, backend_pid FROM batch_runs"
+                         " WHERE task_id = $1 FOR UPDATE",
+                         ARRAY_LEN(values), values, e);
+    ok = row && take_row(b, row, e) && pg_run(b->main, "COMMIT", e);
     PQclear(row);
     return ok;
 }
@@ -167,12 +180,7 @@ bool batch_claim(struct batch *b, struct err *e)
     bool inserted = false;
 
     uuid_random(b->owner);
-    /* Not flushed: were the claim lost in a crash of the server, so would be all that follows it.
-     */
-    if (!pg_run(b->main, "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL synchronous_commit = off",
-                e) ||
-        !insert_row(b, &inserted, e) || (!inserted && !take_existing_row(b, e)) ||
-        !pg_run(b->main, "COMMIT", e)) {
+    if (!insert_row(b, &inserted, e) || (!inserted && !take_existing_row(b, e))) {
         return false;
     }
     b->claimed = b->result == NULL;
@@ -186,21 +194,21 @@ bool batch_claim(struct batch *b, struct err *e)
 
 bool batch_snapshot(struct batch *b, struct err *e)
 {
-    PGresult *r;
-
-    if (!pg_run(b->main, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY", e)) {
-        return false;
-    }
-    r = pg_exec(b->main,
+    PGresult *r =
+        pg_exec(b->main,
+                "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY;"
                 "SELECT pg_export_snapshot(), (extract(epoch FROM now()) * 1000000)::bigint,"
-                " (SELECT run_id FROM ranking_state)",
+                " (SELECT run_id FROM ranking_state), pg_relation_size('characters')"
+                " / current_setting('block_size')::bigint",
                 e);
+
     if (!r) {
         return false;
     }
     text_copy(b->snapshot, sizeof b->snapshot, PQgetvalue(r, 0, 0));
     b->now_us = batch_cell_i64(r, 1);
     b->live_run_id = batch_cell_i64(r, 2);
+    b->blocks = (uint32_t)batch_cell_i64(r, 3);
     PQclear(r);
     return true;
 }

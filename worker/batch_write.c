@@ -123,7 +123,7 @@ static bool write_entries(struct batch *b, struct err *e)
  * Not in the transaction that exported the snapshot: there COPY would refuse to freeze. What
  * publishing reads is our own and does not change while we have the lock.
  */
-static bool begin_publishing(const struct batch *b, struct err *e)
+bool batch_begin_write(const struct batch *b, struct err *e)
 {
     char now[CLOCK_ISO_SIZE];
     char sql[640];
@@ -135,12 +135,12 @@ static bool begin_publishing(const struct batch *b, struct err *e)
              "ALTER TABLE ranking_entries_%" PRId64 " ALTER run_id SET DEFAULT %" PRId64
              ", ALTER last_scored_at SET DEFAULT '%s', ALTER stale SET DEFAULT false",
              b->run_id, b->run_id, b->run_id, b->run_id, clock_iso(b->now_us, "Z", now));
-    return pg_run(b->main, sql, e);
+    return pg_run_begin(b->main, sql, e);
 }
 
 bool batch_write(struct batch *b, struct err *e)
 {
-    return begin_publishing(b, e) && write_entries(b, e);
+    return pg_run_end(b->main, e) && write_entries(b, e);
 }
 
 bool batch_attach(struct batch *b, struct err *e)

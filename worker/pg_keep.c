@@ -20,20 +20,39 @@ static bool has_spoken(PGconn *c)
     return poll(&fd, 1, 0) != 0;
 }
 
-PGconn *pg_keep_take(void)
+/* What pg_keep_leave_reader() sent has ended well, or nothing was sent. */
+static bool is_at_rest(PGconn *c)
 {
     struct err e;
 
+    return PQtransactionStatus(c) == PQTRANS_IDLE ||
+           (PQtransactionStatus(c) == PQTRANS_ACTIVE && pg_run_end(c, &e) &&
+            PQtransactionStatus(c) == PQTRANS_IDLE);
+}
+
+PGconn *pg_keep_take(void)
+{
     while (count > 0) {
         PGconn *c = kept[--count].c;
 
-        if (!has_spoken(c) && pg_run(c, "SELECT", &e)) {
+        if (is_at_rest(c) && !has_spoken(c)) {
             return c;
         }
         log_debug("pg.gone", "text=%s", LOGQ(PQerrorMessage(c)));
         PQfinish(c);
     }
     return NULL;
+}
+
+bool pg_keep_is_gone(const PGconn *c)
+{
+    return PQstatus(c) != CONNECTION_OK;
+}
+
+static void keep(PGconn *c)
+{
+    kept[count].c = c;
+    kept[count++].left_ms = clock_mono_ms();
 }
 
 void pg_keep_leave(PGconn *c)
@@ -46,8 +65,19 @@ void pg_keep_leave(PGconn *c)
         PQfinish(c);
         return;
     }
-    kept[count].c = c;
-    kept[count++].left_ms = clock_mono_ms();
+    keep(c);
+}
+
+void pg_keep_leave_reader(PGconn *c)
+{
+    struct err e;
+
+    if (count == PG_KEEP_MAX || PQtransactionStatus(c) != PQTRANS_INTRANS ||
+        !pg_run_begin(c, "COMMIT", &e)) {
+        PQfinish(c);
+        return;
+    }
+    keep(c);
 }
 
 int pg_keep_expire(void)

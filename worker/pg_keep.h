@@ -12,16 +12,21 @@
 #define PG_KEEP_IDLE_MS (15 * 60 * 1000)
 
 /*
- * One that was left and still answers, the caller's now; NULL: there is none. Those that do not
- * answer any more (a restart, a failover, somebody ended them) are closed.
+ * One that was left, the caller's now; NULL: there is none. Those whose end is known (a restart,
+ * somebody ended them) are closed. The first statement of the others may still find out that
+ * nobody is there any more: pg_keep_is_gone(), and another one is taken.
  */
 PGconn *pg_keep_take(void) MUST_CHECK;
+/* After a statement has failed: because the session is no more. */
+bool pg_keep_is_gone(const PGconn *c);
 
 /*
  * Takes the session over. It is kept when it is whole and in no transaction, and all its advisory
  * locks are let go; otherwise it is closed. NULL is fine.
  */
 void pg_keep_leave(PGconn *c);
+/* The same for one in a transaction that only read, has no lock, and need not be waited for. */
+void pg_keep_leave_reader(PGconn *c);
 
 /*
  * Closes those that were left PG_KEEP_IDLE_MS ago. Returns the milliseconds until the next one is
