@@ -1,20 +1,29 @@
 #include "api/image_build.h"
 
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/random.h>
 
 #include "common/buf.h"
+#include "common/entry.h"
 #include "common/mem.h"
 #include "common/text.h"
+
+#define MEMBER_TEXT_MAX (64 * MIB)
 
 /* Servers or classes while building; few, so a search from the last hit on is quick. */
 struct names {
     struct image_name items[IMAGE_NAMES_MAX];
     uint32_t count;
     uint32_t last;
+};
+
+/* A group of rows as it was added. Its names are the image's once a row comes that has them. */
+struct member_of {
+    uint32_t text_off; /* in texts: the server, then the class */
+    uint32_t server_len, cls_len;
+    int32_t server, cls; /* of names, IMAGE_NONE before */
 };
 
 struct image_builder {
@@ -26,6 +35,9 @@ struct image_builder {
     struct buf scratch; /* one escaped text */
     struct names servers;
     struct names classes;
+    struct member_of *members; /* owned */
+    uint32_t member_count, member_cap;
+    struct buf texts; /* of members */
     struct image_group *groups;
     uint32_t group_count;
     struct image_stats *stats; /* one per server that may come, then over everybody */
@@ -85,6 +97,7 @@ struct image_builder *image_builder_new(int64_t run_id, int64_t generated_us, in
     b->stats = mem_alloc((IMAGE_NAMES_MAX + 1) * sizeof *b->stats);
     buf_init(&b->scratch, IMAGE_TEXT_MAX + 2);
     buf_init(&b->times, IMAGE_TIMES_MAX * sizeof(int64_t));
+    buf_init(&b->texts, MEMBER_TEXT_MAX);
     memcpy(b->head.magic, IMAGE_MAGIC, sizeof b->head.magic);
     b->head.version = IMAGE_VERSION;
     b->head.run_id = run_id;
@@ -116,6 +129,8 @@ void image_builder_free(struct image_builder *b)
     }
     buf_fini(&b->scratch);
     buf_fini(&b->times);
+    buf_fini(&b->texts);
+    free(b->members);
     free(b->groups);
     free(b->stats);
     free(b->by_id);
@@ -206,8 +221,72 @@ static bool names_index(struct image_builder *b, struct names *n, const char *s,
         n->items[n->count].text_len = (uint32_t)text_len;
         n->last = n->count++;
     }
-    n->items[n->last].part.count++;
     return true;
+}
+
+static struct member_of *new_member(struct image_builder *b)
+{
+    if (b->member_count == b->member_cap) {
+        uint32_t cap = b->member_cap ? 2 * b->member_cap : 256;
+        struct member_of *more = b->member_count <= ENTRY_GROUP_MAX
+                                     ? mem_try_resize(b->members, cap, sizeof *more)
+                                     : NULL;
+
+        if (!more) {
+            return NULL;
+        }
+        b->members = more;
+        b->member_cap = cap;
+    }
+    return &b->members[b->member_count];
+}
+
+bool image_builder_add_group(struct image_builder *b, const struct image_member_of *g,
+                             struct err *e)
+{
+    struct member_of *m = new_member(b);
+
+    if (g->server_len == 0) {
+        return bad(e, "a server without a name");
+    }
+    if (!m) {
+        return err_set(e, ERR_RETRYABLE, "MemoryError", "no memory for the groups");
+    }
+    *m = (struct member_of){.text_off = (uint32_t)b->texts.len,
+                            .server_len = (uint32_t)g->server_len,
+                            .cls_len = (uint32_t)g->cls_len,
+                            .server = IMAGE_NONE};
+    buf_add(&b->texts, g->server, g->server_len);
+    if (!buf_add(&b->texts, g->cls, g->cls_len)) {
+        return bad(e, "the names of its servers and classes are too long");
+    }
+    b->member_count++;
+    return true;
+}
+
+/* Whom a row belongs to; counts it there. NULL: it has no such group, or its names are bad. */
+static const struct member_of *join_group(struct image_builder *b, int32_t number, struct err *e)
+{
+    struct member_of *m;
+    const char *text;
+
+    if (number < 0 || (uint32_t)number >= b->member_count) {
+        bad(e, "a row of a group that there is not");
+        return NULL;
+    }
+    m = &b->members[number];
+    if (m->server == IMAGE_NONE) {
+        text = b->texts.data + m->text_off;
+        if (!names_index(b, &b->servers, text, m->server_len, e) ||
+            !names_index(b, &b->classes, text + m->server_len, m->cls_len, e)) {
+            return NULL;
+        }
+        m->server = (int32_t)b->servers.last;
+        m->cls = (int32_t)b->classes.last;
+    }
+    b->servers.items[m->server].part.count++;
+    b->classes.items[m->cls].part.count++;
+    return m;
 }
 
 static int64_t time_at(const struct image_builder *b, uint32_t i)
@@ -238,20 +317,22 @@ static bool time_index(struct image_builder *b, int64_t us, struct err *e)
 static bool numbers_ok(const struct image_builder *b, const struct image_source *s)
 {
     return s->rank >= 1 && s->rank <= b->head.entries && s->server_rank >= 1 &&
-           s->server_rank <= b->head.entries && s->level >= 0 && s->level <= INT32_MAX &&
-           s->power >= IMAGE_POWER_NONE && s->percentile >= 0 && s->percentile <= 100 &&
-           s->tier_len == 2 && s->name_len > 0 && s->server_len > 0;
+           s->server_rank <= b->head.entries && s->level >= 0 && s->power >= IMAGE_POWER_NONE &&
+           s->percentile_c >= 0 && s->percentile_c <= 10000 && s->tier >= 0 &&
+           s->tier < IMAGE_TIERS && s->name_len > 0;
 }
 
 bool image_builder_add(struct image_builder *b, const struct image_source *s, struct err *e)
 {
+    const struct member_of *m;
     const char *text;
     size_t text_len;
     struct image_row *r, row = {.id = s->id,
                                 .power = s->power,
                                 .power_score = s->power_score,
                                 .server_rank = (uint32_t)s->server_rank,
-                                .level = (int32_t)s->level,
+                                .level = s->level,
+                                .percentile_c = (uint16_t)s->percentile_c,
                                 .stale = s->stale};
 
     if (!numbers_ok(b, s)) {
@@ -261,18 +342,17 @@ bool image_builder_add(struct image_builder *b, const struct image_source *s, st
     if (row_at(b, (uint32_t)s->rank - 1)->tier[0] != '\0') {
         return bad(e, "a rank comes twice");
     }
-    if (!names_index(b, &b->servers, s->server, s->server_len, e) ||
-        !names_index(b, &b->classes, s->cls, s->cls_len, e) || !time_index(b, s->scored_us, e) ||
+    m = join_group(b, s->group, e);
+    if (!m || !time_index(b, s->scored_us, e) ||
         !escape(b, s->name, s->name_len, &text, &text_len, e) ||
         !append_text(b, text, text_len, &row.name_off, e)) {
         return false;
     }
-    memcpy(row.tier, s->tier, sizeof row.tier);
-    row.percentile_c = (uint16_t)lround(s->percentile * 100);
+    memcpy(row.tier, image_tier_name(s->tier), sizeof row.tier);
     row.name_len = text_len & 0xfff;
     row.scored = b->last_time & (IMAGE_TIMES_MAX - 1);
-    row.server = (uint16_t)b->servers.last;
-    row.cls = (uint16_t)b->classes.last;
+    row.server = (uint16_t)m->server;
+    row.cls = (uint16_t)m->cls;
     r = row_at(b, (uint32_t)s->rank - 1); /* after append_text, which may move the block */
     *r = row;
     b->added++;

@@ -4,23 +4,34 @@
 #include "api/image.h"
 
 /*
- * Builds an image from the rows of a generation, which may come in any order. The block is mapped
- * once for the number of rows that was announced; only its last part, the text, grows.
+ * Builds an image from the groups of a generation and then its rows, which may come in any order.
+ * The block is mapped once for the number of rows that was announced; only its last part, the text,
+ * grows.
  */
 struct image_builder;
 
+/* Texts are raw UTF-8, borrowed, not terminated. */
+struct image_member_of {
+    const char *server, *cls;
+    size_t server_len, cls_len;
+};
+
 struct image_source {
     int64_t id, power, power_score, scored_us;
-    int64_t rank, server_rank, level;
-    double percentile;
-    const char *server, *name, *cls, *tier; /* raw UTF-8, borrowed, not terminated */
-    size_t server_len, name_len, cls_len, tier_len;
+    int64_t rank, server_rank;
+    int32_t group; /* number of the group, in the order in which they were added */
+    int32_t level, percentile_c, tier;
     bool stale;
+    const char *name;
+    size_t name_len;
 };
 
 /* NULL and *e when the numbers are out of range or memory is out. */
 struct image_builder *image_builder_new(int64_t run_id, int64_t generated_us, int64_t entries,
                                         struct err *e) MUST_CHECK;
+/* What rows of the next group have in common: 0, 1, 2, ... False and *e when it is broken. */
+bool image_builder_add_group(struct image_builder *b, const struct image_member_of *g,
+                             struct err *e) MUST_CHECK;
 /* False and *e when the row cannot be part of this generation (rank taken, bad text, ...). */
 bool image_builder_add(struct image_builder *b, const struct image_source *s,
                        struct err *e) MUST_CHECK;

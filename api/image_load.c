@@ -4,6 +4,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "common/entry.h"
 #include "common/pg.h"
 #include "common/text.h"
 
@@ -53,27 +54,6 @@ static int64_t take_i64(struct cursor *c)
     return (int64_t)take_uint(c, 8);
 }
 
-static int64_t take_i32(struct cursor *c)
-{
-    c->bad |= field_len(c) != 4;
-    return (int32_t)(uint32_t)take_uint(c, 4);
-}
-
-static bool take_bool(struct cursor *c)
-{
-    c->bad |= field_len(c) != 1;
-    return take_uint(c, 1) != 0;
-}
-
-static double take_f64(struct cursor *c)
-{
-    int64_t bits = take_i64(c);
-    double v;
-
-    memcpy(&v, &bits, sizeof v);
-    return v;
-}
-
 static int64_t take_i64_or(struct cursor *c, int64_t if_null)
 {
     struct cursor ahead = *c;
@@ -95,27 +75,28 @@ static const char *take_text(struct cursor *c, size_t *len)
 }
 
 /* The columns, in the order of take_row(). */
-#define COLUMNS                                                                                    \
-    "e.character_id, g.server, e.name, g.class, e.level, e.power, e.power_score, "                 \
-    "tier_name(e.tier), e.percentile_c / 100.0::double precision, e.rank, e.server_rank, "         \
-    "e.stale, e.last_scored_at"
-#define COLUMN_COUNT 13
+#define COLUMNS      "character_id, power, power_score, places, traits, last_scored_at, name"
+#define COLUMN_COUNT 7
 
 static void take_row(struct cursor *c, struct image_source *s)
 {
+    struct entry_traits traits;
+    int64_t places;
+
     s->id = take_i64(c);
-    s->server = take_text(c, &s->server_len);
-    s->name = take_text(c, &s->name_len);
-    s->cls = take_text(c, &s->cls_len);
-    s->level = take_i32(c);
     s->power = take_i64_or(c, IMAGE_POWER_NONE);
     s->power_score = take_i64(c);
-    s->tier = take_text(c, &s->tier_len);
-    s->percentile = take_f64(c);
-    s->rank = take_i32(c);
-    s->server_rank = take_i32(c);
-    s->stale = take_bool(c);
+    places = take_i64(c);
+    traits = entry_traits_unpack(take_i64(c));
     s->scored_us = take_i64(c);
+    s->name = take_text(c, &s->name_len);
+    s->rank = entry_place(places);
+    s->server_rank = entry_place_on_server(places);
+    s->group = traits.group;
+    s->level = traits.level;
+    s->percentile_c = traits.percentile_c;
+    s->tier = traits.tier;
+    s->stale = traits.stale;
     if (__builtin_add_overflow(s->scored_us, PG_EPOCH_US, &s->scored_us)) {
         c->bad = true; /* 'infinity' */
     }
@@ -200,17 +181,44 @@ static bool copy_out(PGconn *pg, const char *sql, struct image_copy *copy, feed_
     return started && drain_copy(pg, copy, feed, e);
 }
 
-static bool copy_generation(PGconn *pg, int64_t run_id, struct image_builder *b, struct err *e)
+static bool add_groups(struct image_builder *b, const PGresult *r, struct err *e)
+{
+    bool ok = true;
+
+    for (int i = 0; ok && i < PQntuples(r); i++) {
+        const struct image_member_of g = {.server = PQgetvalue(r, i, 1),
+                                          .server_len = (size_t)PQgetlength(r, i, 1),
+                                          .cls = PQgetvalue(r, i, 2),
+                                          .cls_len = (size_t)PQgetlength(r, i, 2)};
+        int64_t number;
+
+        ok = (text_to_i64(PQgetvalue(r, i, 0), i, i, &number) ||
+              err_set(e, ERR_PERMANENT, "ImageError", "ranking_groups lacks number %d", i)) &&
+             image_builder_add_group(b, &g, e);
+    }
+    return ok;
+}
+
+static bool read_groups(PGconn *pg, const char *run_id, struct image_builder *b, struct err *e)
+{
+    PGresult *r = pg_exec_params(pg,
+                                 "SELECT group_no, server, class FROM ranking_groups"
+                                 " WHERE run_id = $1 ORDER BY group_no",
+                                 1, &run_id, e);
+    bool ok = r && add_groups(b, r, e);
+
+    PQclear(r);
+    return ok;
+}
+
+static bool copy_generation(PGconn *pg, const char *run_id, struct image_builder *b, struct err *e)
 {
     struct image_copy copy = {.builder = b};
-    char sql[512];
+    char sql[192];
 
     /* The partition itself: reading it through its parent would lock the parent, too. */
-    snprintf(sql, sizeof sql,
-             "COPY (SELECT " COLUMNS " FROM ranking_entries_%" PRId64
-             " AS e JOIN ranking_groups AS g"
-             " ON g.run_id = %" PRId64 " AND g.group_no = e.group_no) TO STDOUT (FORMAT binary)",
-             run_id, run_id);
+    snprintf(sql, sizeof sql, "COPY ranking_entries_%s (" COLUMNS ") TO STDOUT (FORMAT binary)",
+             run_id);
     return copy_out(pg, sql, &copy, image_copy_feed, e);
 }
 
@@ -261,18 +269,18 @@ static bool feed_before(struct image_copy *copy, const char *bytes, size_t len, 
     }
     while (!c.bad && c.left > 0 && !copy->ended) {
         uint64_t columns = take_uint(&c, 2);
-        int64_t id, rank, server_rank;
+        int64_t id, places;
 
         if (columns == UINT16_MAX) {
             copy->ended = true;
             break;
         }
         id = take_i64(&c);
-        rank = take_i32(&c);
-        server_rank = take_i32(&c);
-        c.bad |= columns != 3;
+        places = take_i64(&c);
+        c.bad |= columns != 2;
         if (!c.bad) {
-            image_builder_add_before(copy->builder, id, rank, server_rank);
+            image_builder_add_before(copy->builder, id, entry_place(places),
+                                     entry_place_on_server(places));
         }
     }
     return !c.bad || err_set(e, ERR_PERMANENT, "ImageError", "PostgreSQL sent a malformed COPY");
@@ -302,8 +310,7 @@ static bool copy_before(PGconn *pg, int64_t run_id, struct image_builder *b, str
         return false;
     }
     snprintf(sql, sizeof sql,
-             "COPY (SELECT character_id, rank, server_rank FROM ranking_entries_%" PRId64
-             ") TO STDOUT (FORMAT binary)",
+             "COPY ranking_entries_%" PRId64 " (character_id, places) TO STDOUT (FORMAT binary)",
              run_id);
     return !there ||
            (image_builder_expect_before(b, e) && copy_out(pg, sql, &copy, feed_before, e));
@@ -346,7 +353,8 @@ static bool fill(PGconn *pg, const struct state *s, const struct image *have,
     char run_id[24];
 
     snprintf(run_id, sizeof run_id, "%" PRId64, s->run_id);
-    if (!copy_generation(pg, s->run_id, b, e) || !read_averages(pg, run_id, b, e)) {
+    if (!read_groups(pg, run_id, b, e) || !copy_generation(pg, run_id, b, e) ||
+        !read_averages(pg, run_id, b, e)) {
         return false;
     }
     if (have && have->head->run_id == s->before) {

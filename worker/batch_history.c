@@ -59,7 +59,8 @@ static bool write_day(PGconn *c, const struct day *day, struct err *e)
                d) &&
            run(c, e,
                "INSERT INTO character_history_%s SELECT '%s', character_id, power, power_score,"
-               " rank, server_rank, class_rank FROM ranking_entries_%" PRId64,
+               " (places >> 32)::integer, (places & 4294967295)::integer, (class_places >> 32)::integer"
+               " FROM ranking_entries_%" PRId64,
                d, d, day->run_id) &&
            run(c, e, "CREATE INDEX ON character_history_%s (character_id)", d) &&
            run(c, e,

@@ -11,6 +11,7 @@
 #define RUNS_KEPT          "2000"
 #define RUNS_WITH_FAILURES "50"
 #define DROPS_AT_ONCE      50
+#define KEEP_BYTES         (8 * MIB) /* of freed memory, until the next batch */
 
 static const char OLD_GENERATIONS_SQL[] =
     "SELECT n.id FROM pg_inherits AS i JOIN pg_class AS c ON c.oid = i.inhrelid,"
@@ -89,7 +90,8 @@ static bool index_generation(PGconn *c, int64_t id, struct err *e)
              "CREATE UNIQUE INDEX IF NOT EXISTS ranking_entries_%" PRId64 "_character_id_idx"
              " ON ranking_entries_%" PRId64 " (character_id);"
              "CREATE INDEX IF NOT EXISTS ranking_entries_%" PRId64 "_first_idx"
-             " ON ranking_entries_%" PRId64 " (group_no) WHERE server_rank <= 100",
+             " ON ranking_entries_%" PRId64 " (((traits >> 37)::integer))"
+             " WHERE (places & 4294967295)::integer <= 100",
              id, id, id, id);
     return pg_run(c, sql, e);
 }
@@ -126,7 +128,9 @@ void batch_after(const struct settings *s)
     struct err e;
     PGconn *c;
 
-    malloc_trim(0); /* the process lives on and waits for the next slot */
+    if (mallinfo2().fordblks > KEEP_BYTES) {
+        malloc_trim(0);
+    }
     c = batch_open_session(s, AFTER_SESSION, &e);
     /* A drop locks the parent table: whoever wants to read meanwhile waits this long at most. */
     if (c && pg_run(c,

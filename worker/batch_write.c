@@ -2,6 +2,7 @@
 #include <string.h>
 
 #include "common/clock.h"
+#include "common/entry.h"
 #include "worker/batch_parts.h"
 
 /*
@@ -12,15 +13,22 @@
 #define ENTRY_FIXED_SIZE 256 /* more than all fields but the name */
 
 /*
- * What the server has to do is mostly parsing, column by column. Three that are the same for
+ * What the server has to do is mostly parsing, column by column. Two that are the same for
  * everybody scored in this run are the table's defaults; entries that were kept bring their own.
  */
-#define SCORED_COLUMNS                                                                             \
-    "character_id, power, power_score, rank, server_rank, class_rank, server_class_rank, level,"   \
-    " group_no, percentile_c, tier, name"
-#define SCORED_FIELDS 12
-#define KEPT_COLUMNS  SCORED_COLUMNS ", run_id, last_scored_at, stale"
-#define KEPT_FIELDS   (SCORED_FIELDS + 3)
+#define SCORED_COLUMNS "character_id, power, power_score, places, class_places, traits, name"
+#define SCORED_FIELDS  7
+#define KEPT_COLUMNS   SCORED_COLUMNS ", run_id, last_scored_at"
+#define KEPT_FIELDS    (SCORED_FIELDS + 2)
+
+static int64_t traits_of(const struct entry *entry, const struct placement *place, bool stale)
+{
+    return entry_traits_pack(&(struct entry_traits){.group = (int32_t)entry->group,
+                                                    .level = entry->level,
+                                                    .percentile_c = place->percentile,
+                                                    .tier = entry->tier,
+                                                    .stale = stale});
+}
 
 static char *put_entry(const struct batch *b, char *p, uint32_t number)
 {
@@ -34,19 +42,13 @@ static char *put_entry(const struct batch *b, char *p, uint32_t number)
     p = pgcopy_put_i64(p, entry->id);
     p = entry->power == POWER_UNKNOWN ? pgcopy_put_null(p) : pgcopy_put_i64(p, entry->power);
     p = pgcopy_put_i64(p, entry->score);
-    p = pgcopy_put_i32(p, place->rank);
-    p = pgcopy_put_i32(p, place->server_rank);
-    p = pgcopy_put_i32(p, place->class_rank);
-    p = pgcopy_put_i32(p, place->server_class_rank);
-    p = pgcopy_put_i32(p, entry->level);
-    p = pgcopy_put_i32(p, (int32_t)entry->group);
-    p = pgcopy_put_i16(p, place->percentile);
-    p = pgcopy_put_i16(p, entry->tier);
+    p = pgcopy_put_i64(p, entry_places(place->rank, place->server_rank));
+    p = pgcopy_put_i64(p, entry_places(place->class_rank, place->server_class_rank));
+    p = pgcopy_put_i64(p, traits_of(entry, place, kept && kept->stale));
     p = pgcopy_put_text(p, name, name_len);
     if (kept) {
         p = pgcopy_put_i64(p, b->run_id);
         p = pgcopy_put_i64(p, kept->scored_at_us);
-        p = pgcopy_put_bool(p, kept->stale);
     }
     return p;
 }
@@ -133,7 +135,7 @@ bool batch_begin_write(const struct batch *b, struct err *e)
              "CREATE TABLE ranking_entries_%" PRId64 " (LIKE ranking_entries INCLUDING DEFAULTS,"
              " CHECK (run_id = %" PRId64 "));"
              "ALTER TABLE ranking_entries_%" PRId64 " ALTER run_id SET DEFAULT %" PRId64
-             ", ALTER last_scored_at SET DEFAULT '%s', ALTER stale SET DEFAULT false",
+             ", ALTER last_scored_at SET DEFAULT '%s'",
              b->run_id, b->run_id, b->run_id, b->run_id, clock_iso(b->now_us, "Z", now));
     return pg_run_begin(b->main, sql, e);
 }

@@ -15,7 +15,7 @@ void population_init(struct population *p)
     memset(p, 0, sizeof *p);
     names_init(&p->servers, POPULATION_SERVERS);
     names_init(&p->classes, POPULATION_CLASSES);
-    names_init(&p->groups, POPULATION_MAX);
+    names_init(&p->groups, POPULATION_GROUPS);
 }
 
 void population_fini(struct population *p)
@@ -133,6 +133,12 @@ bool population_make_entry(struct population *p, const struct population_row *ro
     struct group group;
 
     memset(entry, 0, sizeof *entry);
+    if (row->level < 0 || row->level > ENTRY_LEVEL_MAX) {
+        return err_set(e, ERR_PERMANENT, "ValueError",
+                       "character %" PRId64 " has level %" PRId32 ", which the database should not"
+                       " have taken",
+                       row->id, row->level);
+    }
     entry->id = row->id;
     entry->power = row->power;
     entry->level = row->level;

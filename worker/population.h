@@ -1,6 +1,7 @@
 #ifndef WORKER_POPULATION_H
 #define WORKER_POPULATION_H
 
+#include "common/entry.h"
 #include "common/err.h"
 #include "common/payload.h"
 #include "worker/names.h"
@@ -10,6 +11,7 @@
  * this order: first those scored in this run, then those that keep an earlier score.
  */
 #define POPULATION_MAX     ((uint32_t)1 << 28)
+#define POPULATION_GROUPS  ((uint32_t)ENTRY_GROUP_MAX + 1)
 #define POPULATION_SERVERS 65536 /* distinct names; what is kept per server is some kilobytes */
 #define POPULATION_CLASSES 65536
 #define POWER_UNKNOWN      INT64_MIN

@@ -19,6 +19,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     copy.builder = image_builder_new(1, 1, data[0] % 8, &e);
     MUST(copy.builder);
+    for (int i = 0; i < 3; i++) {
+        MUST(image_builder_add_group(
+            copy.builder, &(struct image_member_of){i ? "Siel" : "Zikel", "Cleric", i ? 4 : 5, 6},
+            &e));
+    }
     for (size_t at = 1; ok && at + 2 <= size;) {
         size_t len = (size_t)data[at] << 8 | data[at + 1];
         char *message;

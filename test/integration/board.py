@@ -145,10 +145,11 @@ FROM (SELECT DISTINCT server, class FROM characters WHERE {where}) AS c
 _FILL = """
 INSERT INTO ranking_entries_{run}
 SELECT {run}, c.id, c.power, s, now(),
-       row_number() OVER (ORDER BY s DESC, power DESC NULLS LAST, level DESC, id),
-       row_number() OVER (PARTITION BY c.server
-                          ORDER BY s DESC, power DESC NULLS LAST, level DESC, id),
-       1, 1, level, g.group_no, 5000, %s, false, name
+       pack_places(
+           (row_number() OVER (ORDER BY s DESC, power DESC NULLS LAST, level DESC, id))::integer,
+           (row_number() OVER (PARTITION BY c.server ORDER BY s DESC, power DESC NULLS LAST,
+                               level DESC, id))::integer),
+       pack_places(1, 1), pack_traits(g.group_no, level, 5000, %s, false), name
 FROM (SELECT *, {score} AS s FROM characters WHERE {where}) AS c
      JOIN ranking_groups AS g ON (g.run_id, g.server, g.class) = ({run}, c.server, c.class)
 """

@@ -95,7 +95,7 @@ def test_an_unknown_server_is_404(api, path):
 
 
 def test_stale_entries_are_marked(api, pg):
-    pg.script(f"UPDATE ranking_entries_{api.run} SET stale = true WHERE name = 'Last'")
+    pg.script(f"UPDATE ranking_entries_{api.run} SET traits = traits | 1 WHERE name = 'Last'")
     pg.script("UPDATE ranking_state SET generated_at = clock_timestamp();"
               "NOTIFY aion2_ranking, 'again'")
 

@@ -37,7 +37,8 @@ def board(pg, spawn):
     populate(pg, rng, 400)
     publish(pg, score="mod(id * 7919, 50)", tier=3)
     run = publish(pg, score="mod(id * 104729, 60) - 10", tier=12)
-    pg.script(f"UPDATE ranking_entries_{run} SET tier = (rank * 25 / 401)::smallint")
+    pg.script(f"UPDATE ranking_entries_{run} SET traits = (traits & ~62::bigint)"
+              " | (((places >> 32) * 25 / 401) << 1)")
     api = Api(spawn, pg.url)
     api.run = run
     return api

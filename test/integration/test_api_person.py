@@ -217,21 +217,24 @@ def expected_place(rows, name):
             "class": rank([r for r in rows if r[2] == row[2]])}, higher
 
 
+def ranks_of(pg, run):
+    return pg.query("SELECT name, rank, server_rank FROM ranking_rows WHERE run_id = %s", (run,))
+
+
 def test_ranks_and_what_comes_next(pg, spawn):
     add_characters(pg, [(("Siel", "Zikel")[i % 2], f"R{i:02}", ("Warrior", "Ranger", "Cleric")[i % 3], 1,
                          100 - i, FULL) for i in range(30)])
     first = publish(pg, score="id / 3")
     api = Api(spawn, pg.url)
     run = publish(pg, score="1000 - id / 4")
-    tiers = "CASE WHEN power_score > 996 THEN 2 WHEN power_score > 994 THEN 7 ELSE 20 END"
-    pg.script(f"UPDATE ranking_entries_{run} SET tier = {tiers};"
+    tiers = "CASE WHEN power_score > 996 THEN 2 WHEN power_score > 994 THEN 7 ELSE 20 END::bigint"
+    pg.script(f"UPDATE ranking_entries_{run} SET traits = (traits & ~62::bigint) | (({tiers}) << 1);"
               "UPDATE ranking_state SET generated_at = clock_timestamp(); NOTIFY aion2_ranking")
-    rows = pg.query("SELECT e.name, g.server, g.class, e.power_score, tier_name(e.tier) FROM ranking_entries_%d AS e"
-                    " JOIN ranking_groups AS g ON g.run_id = %d AND g.group_no = e.group_no ORDER BY rank"
-                    % (run, run))
+    rows = pg.query("SELECT name, server, class, power_score, power_rank FROM ranking_rows WHERE run_id = %s"
+                    " ORDER BY rank", (run,))
     assert len({r[4] for r in rows}) == 3
-    before = {r[0]: r[1:] for r in pg.query(f"SELECT name, rank, server_rank FROM ranking_entries_{first}")}
-    after = {r[0]: r[1:] for r in pg.query(f"SELECT name, rank, server_rank FROM ranking_entries_{run}")}
+    before = {r[0]: r[1:] for r in ranks_of(pg, first)}
+    after = {r[0]: r[1:] for r in ranks_of(pg, run)}
     last = rows[-1]
     harness.wait_for(lambda: character(api, last[0], last[1])["power_rank"] == last[4], 10, "the tiers")
     for name, server, _, _, tier in rows:

@@ -342,7 +342,7 @@ def indexes(pg):
                     " ON i.indrelid = ('ranking_entries_' || s.run_id)::regclass ORDER BY 1")
 
 
-INDEXES = [("character_id", 1, True, True), ("group_no", 1, False, True)]
+INDEXES = [("((traits >> 37)::integer)", 1, False, True), ("character_id", 1, True, True)]
 
 
 def test_the_live_generation_is_indexed(pg):

@@ -90,6 +90,43 @@ def test_failing_migration_leaves_nothing(pg_empty):
     assert migrate(pg_empty.url).returncode == 0
 
 
+BEFORE_PACKING = """
+INSERT INTO characters (server, name, class, level, power)
+SELECT 'S' || i % 3, 'c' || i, 'K' || i % 2, 100000 - i, nullif(i, 5) FROM generate_series(1, 60) AS i;
+INSERT INTO batch_runs (id, task_id, owner, state, rules_version) OVERRIDING SYSTEM VALUE
+SELECT i, i::text, gen_random_uuid(), 'success', 1 FROM generate_series(1, 3) AS i;
+INSERT INTO ranking_groups SELECT r, row_number() OVER (PARTITION BY r) - 1, server, class
+FROM generate_series(1, 3) AS r, (SELECT DISTINCT server, class FROM characters) AS g;
+CREATE TABLE ranking_entries_1 PARTITION OF ranking_entries FOR VALUES IN (1);
+CREATE TABLE ranking_entries_2 PARTITION OF ranking_entries FOR VALUES IN (2);
+CREATE TABLE ranking_entries_3 PARTITION OF ranking_entries FOR VALUES IN (3);
+INSERT INTO ranking_entries
+SELECT g.run_id, c.id, c.power, 5000 - c.id, now() - c.id * interval '1 hour', c.id, c.id / 3 + 1, c.id / 2 + 1,
+       c.id / 6 + 1, c.level, g.group_no, c.id * 167 % 10001, c.id % 25, c.id % 7 = 0, c.name
+FROM characters AS c JOIN ranking_groups AS g USING (server, class);
+INSERT INTO ranking_state (run_id, generated_at, entries, previous_run_id) VALUES (3, now(), 60, 2);
+"""
+
+
+def test_boards_of_a_running_system_are_kept(pg_empty):
+    """0006 packs the numbers of the live generation and the one before it; SQL sees them as before."""
+    pg = pg_empty
+    pg.script("CREATE FUNCTION pack_places(integer, integer) RETURNS bigint LANGUAGE sql AS 'SELECT 0::bigint'")
+    assert migrate(pg.url).returncode == 1  # everything up to that one
+    pg.script("DROP FUNCTION pack_places")
+    pg.script(BEFORE_PACKING)
+    rows = "SELECT * FROM ranking_rows WHERE run_id > 1 ORDER BY run_id, character_id"
+    before = pg.query(rows)
+    assert len(before) == 120
+    done = migrate(pg.url)
+    assert done.returncode == 0, done.stderr
+    assert pg.query(rows) == before
+    assert pg.value("SELECT count(*) FROM characters_scored WHERE power_score > 0") == 60
+    assert pg.query("SELECT inhrelid::regclass::text FROM pg_inherits"
+                    " WHERE inhparent = 'ranking_entries'::regclass ORDER BY 1") == [
+                        ("ranking_entries_2",), ("ranking_entries_3",)]
+
+
 def test_several_migrators_at_once(pg_empty):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         runs = list(pool.map(lambda _: migrate(pg_empty.url), range(4)))

@@ -26,27 +26,29 @@ static struct image *build(int64_t run, int turn, int without)
 
     b = image_builder_new(run, 1, COUNT - 1 - out, &e);
     assert_non_null(b);
+    for (int i = 0; i < SERVERS; i++) {
+        char its_server[16];
+
+        snprintf(its_server, sizeof its_server, "S%d", i);
+        assert_true(image_builder_add_group(
+            b, &(struct image_member_of){its_server, "", strlen(its_server), 0}, &e));
+    }
     for (int k = 1; k < COUNT; k++) {
         int who = k * turn % COUNT, server = who % SERVERS;
-        char name[64], its_server[16];
+        char name[64];
 
         if (who % without == 0) {
             continue;
         }
         snprintf(name, sizeof name, "%s%s%d", SYLLABLES[who % 6], SYLLABLES[who / 6 % 6], who);
-        snprintf(its_server, sizeof its_server, "S%d", server);
         assert_true(image_builder_add(b,
                                       &(struct image_source){.id = who,
                                                              .power_score = COUNT - rank,
                                                              .rank = rank + 1,
                                                              .server_rank = ++server_rank[server],
-                                                             .server = its_server,
-                                                             .server_len = strlen(its_server),
+                                                             .group = server,
                                                              .name = name,
-                                                             .name_len = strlen(name),
-                                                             .cls = "",
-                                                             .tier = "B1",
-                                                             .tier_len = 2},
+                                                             .name_len = strlen(name)},
                                       &e));
         rank++;
     }

@@ -14,6 +14,7 @@
 #include "api/image_build.h"
 #include "api/image_file.h"
 #include "api/image_load.h"
+#include "common/entry.h"
 
 #define SCORED_US INT64_C(1767217636898687)
 
@@ -32,24 +33,33 @@ static const struct sample SAMPLES[] = {
     {4, "Zikel", 2, "日本 + & %\x01"}, {6, "\xf0\x9f\x98\x80\"", 1, "Plain"},
 };
 
-static struct image_source source_of(const struct sample *s)
+static const char *class_of(const struct sample *s)
 {
+    return s->rank % 2 ? "Ranger" : "";
+}
+
+/* Each row has a group of its own, the number-th; what is equal in several is found out. */
+static struct image_source source_of(struct image_builder *b, int number, const struct sample *s)
+{
+    const struct image_member_of group = {.server = s->server,
+                                          .server_len = strlen(s->server),
+                                          .cls = class_of(s),
+                                          .cls_len = strlen(class_of(s))};
+    struct err e = {0};
+
+    assert_true(image_builder_add_group(b, &group, &e));
     return (struct image_source){.id = 100 + s->rank,
                                  .power = s->rank == 4 ? IMAGE_POWER_NONE : s->rank * 1000,
                                  .power_score = 2000 - s->rank,
                                  .scored_us = SCORED_US + s->rank,
                                  .rank = s->rank,
                                  .server_rank = s->server_rank,
+                                 .group = number,
                                  .level = 10 + s->rank,
-                                 .percentile = s->rank + 0.25,
-                                 .server = s->server,
-                                 .server_len = strlen(s->server),
+                                 .percentile_c = s->rank * 100 + 25,
                                  .name = s->name,
                                  .name_len = strlen(s->name),
-                                 .cls = s->rank % 2 ? "Ranger" : "",
-                                 .cls_len = s->rank % 2 ? 6 : 0,
-                                 .tier = "B1",
-                                 .tier_len = 2,
+                                 .tier = image_tier_number("B1"),
                                  .stale = s->rank == 6};
 }
 
@@ -59,7 +69,7 @@ static struct image *build(const struct sample *samples, size_t n, struct err *e
 
     assert_non_null(b);
     for (size_t i = 0; i < n; i++) {
-        struct image_source s = source_of(&samples[i]);
+        struct image_source s = source_of(b, (int)i, &samples[i]);
 
         if (!image_builder_add(b, &s, e)) {
             image_builder_free(b);
@@ -192,7 +202,7 @@ static void test_rows_of_one_score_share_a_rank(void **state)
     (void)state;
     for (int i = 0; i < 5; i++) {
         char name[] = {(char)('a' + i), '\0'};
-        struct image_source s = source_of(&(struct sample){i + 1, "A", i + 1, name});
+        struct image_source s = source_of(b, i, &(struct sample){i + 1, "A", i + 1, name});
 
         s.power_score = SCORES[i];
         assert_true(image_builder_add(b, &s, &e));
@@ -223,7 +233,7 @@ static void test_tiers_and_averages_of_a_server(void **state)
 
     (void)state;
     for (size_t i = 0; i < ARRAY_LEN(SAMPLES); i++) {
-        struct image_source row = source_of(&SAMPLES[i]);
+        struct image_source row = source_of(b, (int)i, &SAMPLES[i]);
 
         assert_true(image_builder_add(b, &row, &e));
     }
@@ -277,7 +287,7 @@ static void test_where_everybody_stood_before(void **state)
         struct image *img;
 
         for (size_t i = 0; i < ARRAY_LEN(NOW); i++) {
-            struct image_source s = source_of(&NOW[i]);
+            struct image_source s = source_of(b, (int)i, &NOW[i]);
 
             s.id = IDS[i];
             assert_true(image_builder_add(b, &s, &e));
@@ -346,13 +356,60 @@ static void test_a_missing_row_is_noticed(void **state)
 {
     struct err e = {0};
     struct image_builder *b = image_builder_new(1, SCORED_US, 2, &e);
-    struct image_source s = source_of(&(struct sample){1, "A", 1, "a"});
+    struct image_source s = source_of(b, 0, &(struct sample){1, "A", 1, "a"});
 
     (void)state;
     assert_non_null(b);
     assert_true(image_builder_add(b, &s, &e));
     assert_null(image_builder_finish(b, &e));
     assert_int_equal(e.cls, ERR_RETRYABLE);
+}
+
+static void test_rows_of_no_group_and_groups_of_nobody(void **state)
+{
+    struct err e = {0};
+    struct image_builder *b = image_builder_new(1, SCORED_US, 1, &e);
+    struct image_member_of group = {.server = "", .cls = ""};
+    struct image_source s = source_of(b, 0, &(struct sample){1, "A", 1, "a"});
+    struct image *img;
+
+    (void)state;
+    assert_false(image_builder_add_group(b, &group, &e)); /* a server without a name */
+    (void)source_of(b, 1, &(struct sample){2, "Nobody's", 1, "b"});
+    for (s.group = -1; s.group <= 2; s.group += 3) {
+        assert_false(image_builder_add(b, &s, &e));
+        assert_non_null(strstr(e.text, "group"));
+    }
+    s.group = 0;
+    assert_true(image_builder_add(b, &s, &e));
+    img = image_builder_finish(b, &e);
+    assert_non_null(img);
+    assert_int_equal(img->head->servers, 1);
+    assert_int_equal(img->head->groups, 1);
+    image_unref(img);
+}
+
+static void test_numbers_of_entries_are_packed(void **state)
+{
+    const struct entry_traits most = {ENTRY_GROUP_MAX, ENTRY_LEVEL_MAX, ENTRY_PERCENTILE_MAX,
+                                      ENTRY_TIER_MAX, true};
+    struct entry_traits t;
+
+    (void)state;
+    for (int one = 0; one < 5; one++) { /* each as large as it can be, the others 0 */
+        const struct entry_traits in = {one == 0 ? most.group : 0, one == 1 ? most.level : 0,
+                                        one == 2 ? most.percentile_c : 0, one == 3 ? most.tier : 0,
+                                        one == 4};
+
+        t = entry_traits_unpack(entry_traits_pack(&in));
+        assert_memory_equal(&t.group, &in.group, 4 * sizeof(int32_t));
+        assert_int_equal(t.stale, in.stale);
+    }
+    t = entry_traits_unpack(entry_traits_pack(&most));
+    assert_memory_equal(&t.group, &most.group, 4 * sizeof(int32_t));
+    assert_true(entry_traits_pack(&most) > 0);
+    assert_int_equal(entry_place(entry_places(INT32_MAX, 1)), INT32_MAX);
+    assert_int_equal(entry_place_on_server(entry_places(1, INT32_MAX)), INT32_MAX);
 }
 
 static void test_sizes_out_of_range_are_refused(void **state)
@@ -498,25 +555,31 @@ static void put_text(unsigned char **p, const char *s)
 static size_t make_row(unsigned char *out)
 {
     unsigned char *p = out;
-    double percentile = 12.5;
-    uint64_t bits;
+    const struct entry_traits traits = {
+        .group = 0, .level = 33, .percentile_c = 1250, .tier = 15, .stale = true};
 
-    memcpy(&bits, &percentile, sizeof bits);
-    put_be(&p, 13, 2);
+    put_be(&p, 7, 2);
     put_field(&p, 42, 8);
-    put_text(&p, "Siel");
-    put_text(&p, "Name");
-    put_text(&p, "Ranger");
-    put_field(&p, 33, 4);
     put_be(&p, UINT32_MAX, 4); /* power NULL */
     put_field(&p, 1000, 8);
-    put_text(&p, "C5");
-    put_field(&p, bits, 8);
-    put_field(&p, 1, 4);
-    put_field(&p, 1, 4);
-    put_field(&p, 1, 1);
+    put_field(&p, (uint64_t)entry_places(1, 1), 8);
+    put_field(&p, (uint64_t)entry_traits_pack(&traits), 8);
     put_field(&p, 1, 8); /* one microsecond after 2000 began */
+    put_text(&p, "Name");
     return (size_t)(p - out);
+}
+
+/* For one row, of the only group. */
+static struct image_builder *builder_of_one(void)
+{
+    const struct image_member_of group = {
+        .server = "Siel", .server_len = 4, .cls = "Ranger", .cls_len = 6};
+    struct err e = {0};
+    struct image_builder *b = image_builder_new(1, SCORED_US, 1, &e);
+
+    assert_non_null(b);
+    assert_true(image_builder_add_group(b, &group, &e));
+    return b;
 }
 
 static bool feed(struct image_copy *c, const void *bytes, size_t len)
@@ -530,7 +593,7 @@ static void test_copy_rows_are_read(void **state)
 {
     unsigned char message[512];
     struct err e = {0};
-    struct image_copy c = {.builder = image_builder_new(1, SCORED_US, 1, &e)};
+    struct image_copy c = {.builder = builder_of_one()};
     const struct image_row *row;
     struct image *img;
     size_t len;
@@ -557,20 +620,19 @@ static void test_malformed_copies_are_refused(void **state)
 {
     unsigned char message[512];
     size_t header = sizeof COPY_HEADER, len;
-    struct err e;
 
     (void)state;
     memcpy(message, COPY_HEADER, header);
     len = header + make_row(message + header);
     for (size_t cut = 1; cut < len; cut++) {
-        struct image_copy c = {.builder = image_builder_new(1, SCORED_US, 1, &e)};
+        struct image_copy c = {.builder = builder_of_one()};
 
         /* Cut right behind the header is a message without a row. */
         assert_int_equal(feed(&c, message, cut), cut == header);
         image_builder_free(c.builder);
     }
     for (size_t i = 0; i < 11; i++) {
-        struct image_copy c = {.builder = image_builder_new(1, SCORED_US, 1, &e)};
+        struct image_copy c = {.builder = builder_of_one()};
 
         message[i] ^= 1;
         assert_false(feed(&c, message, len));
@@ -581,8 +643,7 @@ static void test_malformed_copies_are_refused(void **state)
 
 static void test_nothing_follows_the_end_of_a_copy(void **state)
 {
-    struct err e;
-    struct image_copy c = {.builder = image_builder_new(1, SCORED_US, 1, &e)};
+    struct image_copy c = {.builder = builder_of_one()};
 
     (void)state;
     assert_true(feed(&c, COPY_HEADER, sizeof COPY_HEADER));
@@ -606,6 +667,8 @@ int main(void)
         cmocka_unit_test(test_an_empty_generation_is_an_image),
         cmocka_unit_test(test_broken_generations_are_refused),
         cmocka_unit_test(test_a_missing_row_is_noticed),
+        cmocka_unit_test(test_rows_of_no_group_and_groups_of_nobody),
+        cmocka_unit_test(test_numbers_of_entries_are_packed),
         cmocka_unit_test(test_sizes_out_of_range_are_refused),
         cmocka_unit_test(test_any_changed_byte_is_refused),
         cmocka_unit_test(test_wrong_rows_are_refused_despite_a_good_checksum),
