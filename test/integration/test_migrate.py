@@ -127,6 +127,48 @@ def test_boards_of_a_running_system_are_kept(pg_empty):
                         ("ranking_entries_2",), ("ranking_entries_3",)]
 
 
+def test_characters_and_what_was_added_to_them_are_kept(pg_empty):
+    """0007 writes the table anew, and nobody notices."""
+    pg = pg_empty
+    pg.script("CREATE TABLE characters_new ()")
+    assert migrate(pg.url).returncode == 1  # everything up to that one
+    role = f"reader_{pg.value('SELECT md5(current_database())')}"
+    pg.script(f"""
+        DROP TABLE characters_new;
+        INSERT INTO characters (server, name, class, level, power, raw_payload, stats_payload, legion, source_id)
+        SELECT 'S' || i % 3, 'c' || i, 'K', i, nullif(i, 5), jsonb_build_object('i', repeat('x', i * 100)),
+               CASE WHEN i > 3 THEN jsonb_build_object('attack', i) END, 'L' || i % 4, i::text
+        FROM generate_series(1, 60) AS i;
+        CREATE INDEX mine ON characters (power) WHERE level > 3;
+        CREATE ROLE {role}; GRANT SELECT, INSERT ON characters TO {role}; GRANT SELECT ON characters_scored TO {role};
+    """)
+    try:
+        looks = {
+            "rows": "SELECT * FROM characters_scored ORDER BY id",
+            "constraints": "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint"
+                           " WHERE conrelid = 'characters'::regclass ORDER BY 1",
+            "indexes": "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'characters'::regclass ORDER BY 1",
+            # Conditions are printed with fewer parentheses the second time.
+            "triggers": "SELECT translate(pg_get_triggerdef(oid), '()', '') FROM pg_trigger WHERE tgrelid = 'characters'::regclass ORDER BY 1",
+            "columns": "SELECT attname, format_type(atttypid, atttypmod), attnotnull, attstorage, attidentity,"
+                       " attgenerated FROM pg_attribute WHERE attrelid = 'characters'::regclass AND attnum > 0 ORDER BY 1",
+            "defaults": "SELECT attname, pg_get_expr(adbin, adrelid) FROM pg_attrdef JOIN pg_attribute ON attrelid ="
+                        " adrelid AND attnum = adnum WHERE adrelid = 'characters'::regclass ORDER BY 1",
+            "privileges": "SELECT table_name, privilege_type FROM information_schema.role_table_grants"
+                          f" WHERE grantee = '{role}' ORDER BY 1, 2",
+            "packed": "SELECT id, stats_packed FROM characters ORDER BY id",
+        }
+        before = {what: pg.query(sql) for what, sql in looks.items()}
+        assert len(before["privileges"]) == 3
+        done = migrate(pg.url)
+        assert done.returncode == 0, done.stderr
+        for what, sql in looks.items():
+            assert pg.query(sql) == before[what], what
+        assert pg.value("INSERT INTO characters (server, name) VALUES ('S', 'n') RETURNING id") == 61
+    finally:
+        pg.script(f"DROP OWNED BY {role}; DROP ROLE {role}")
+
+
 def test_several_migrators_at_once(pg_empty):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         runs = list(pool.map(lambda _: migrate(pg_empty.url), range(4)))
