@@ -247,6 +247,16 @@ static void set_view(struct image *img, void *block, size_t bytes)
     img->times = (const void *)(base + img->head->times_off);
 }
 
+struct image *image_adopt(void *block, size_t bytes)
+{
+    struct image *img = mem_alloc(sizeof *img);
+
+    atomic_init(&img->refs, 1);
+    atomic_init(&img->walked, false);
+    set_view(img, block, bytes);
+    return img;
+}
+
 struct image *image_open(void *block, size_t bytes, enum image_check check, struct err *e)
 {
     struct image *img;
@@ -263,10 +273,7 @@ struct image *image_open(void *block, size_t bytes, enum image_check check, stru
         refuse(e, "its checksum is wrong");
         return NULL;
     }
-    img = mem_alloc(sizeof *img);
-    atomic_init(&img->refs, 1);
-    atomic_init(&img->walked, false);
-    set_view(img, block, bytes);
+    img = image_adopt(block, bytes);
     if (!check_body(img, e)) {
         free(img);
         return NULL;

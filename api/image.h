@@ -129,6 +129,10 @@ struct image {
 
 enum image_check { IMAGE_CHECK_ALL, IMAGE_CHECK_NO_CRC };
 
+/* A view of a block that the builder has just made, which needs no check; otherwise as image_open.
+ */
+struct image *image_adopt(void *block, size_t bytes) MUST_CHECK;
+
 /*
  * Checks every offset, index and text of the block and makes a view with one reference. block is a
  * mapping of `bytes` bytes; the view owns it on success, the caller still does on failure.

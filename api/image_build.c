@@ -26,12 +26,23 @@ struct member_of {
     int32_t server, cls; /* of names, IMAGE_NONE before */
 };
 
+/*
+ * Rows come in the order of their ids, text lies in that order, and places are by rank: nearly
+ * every step is a wait for memory, unless so many are asked for before the first is needed.
+ */
+#define AT_ONCE 16
+
 struct image_builder {
     char *block; /* owned mapping */
     size_t cap;
     struct image_header head; /* copied to the block at the end */
     uint64_t text_len;
     uint32_t added;
+    struct pending {
+        uint32_t place;
+        struct image_row row;
+    } pending[AT_ONCE]; /* not in the block yet */
+    uint32_t pending_count;
     struct buf scratch; /* one escaped text */
     struct names servers;
     struct names classes;
@@ -322,25 +333,37 @@ static bool numbers_ok(const struct image_builder *b, const struct image_source 
            s->tier < IMAGE_TIERS && s->name_len > 0;
 }
 
+static bool put_pending(struct image_builder *b, struct err *e)
+{
+    for (uint32_t i = 0; i < b->pending_count; i++) {
+        struct image_row *r = row_at(b, b->pending[i].place);
+
+        /* tier[0] marks a row that is there; rows start as zeros. */
+        if (r->tier[0] != '\0') {
+            return bad(e, "a rank comes twice");
+        }
+        *r = b->pending[i].row;
+    }
+    b->added += b->pending_count;
+    b->pending_count = 0;
+    return true;
+}
+
 bool image_builder_add(struct image_builder *b, const struct image_source *s, struct err *e)
 {
     const struct member_of *m;
     const char *text;
     size_t text_len;
-    struct image_row *r, row = {.id = s->id,
-                                .power = s->power,
-                                .power_score = s->power_score,
-                                .server_rank = (uint32_t)s->server_rank,
-                                .level = s->level,
-                                .percentile_c = (uint16_t)s->percentile_c,
-                                .stale = s->stale};
+    struct image_row row = {.id = s->id,
+                            .power = s->power,
+                            .power_score = s->power_score,
+                            .server_rank = (uint32_t)s->server_rank,
+                            .level = s->level,
+                            .percentile_c = (uint16_t)s->percentile_c,
+                            .stale = s->stale};
 
     if (!numbers_ok(b, s)) {
         return bad(e, "a value is out of range");
-    }
-    /* tier[0] marks a row that is there; rows start as zeros. */
-    if (row_at(b, (uint32_t)s->rank - 1)->tier[0] != '\0') {
-        return bad(e, "a rank comes twice");
     }
     m = join_group(b, s->group, e);
     if (!m || !time_index(b, s->scored_us, e) ||
@@ -353,10 +376,9 @@ bool image_builder_add(struct image_builder *b, const struct image_source *s, st
     row.scored = b->last_time & (IMAGE_TIMES_MAX - 1);
     row.server = (uint16_t)m->server;
     row.cls = (uint16_t)m->cls;
-    r = row_at(b, (uint32_t)s->rank - 1); /* after append_text, which may move the block */
-    *r = row;
-    b->added++;
-    return true;
+    __builtin_prefetch(row_at(b, (uint32_t)s->rank - 1), 1);
+    b->pending[b->pending_count++] = (struct pending){(uint32_t)s->rank - 1, row};
+    return b->pending_count < AT_ONCE || put_pending(b, e);
 }
 
 /* ---- averages ---- */
@@ -401,7 +423,35 @@ static void match_servers(const struct image_builder *b, const struct image *bef
     }
 }
 
-void image_builder_take_before(struct image_builder *b, const struct image *before)
+/* Has the memory fetched that looking for rows from `from` on in `before` will need. */
+static void fetch_before(struct image_builder *b, const struct image *before, const int *servers,
+                         uint32_t from)
+{
+    uint32_t slots[AT_ONCE], rows[AT_ONCE], n = b->head.entries - from;
+    const char *text = b->block + b->head.text_off;
+
+    n = n < AT_ONCE ? n : AT_ONCE;
+    for (uint32_t i = 0; i < n; i++) {
+        __builtin_prefetch(text + row_at(b, from + i)->name_off);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        const struct image_row *r = row_at(b, from + i);
+        int server = servers[r->server] < 0 ? 0 : servers[r->server];
+
+        slots[i] = image_slot(before->head, (uint16_t)server, text + r->name_off, r->name_len);
+        __builtin_prefetch(&before->slots[slots[i]]);
+    }
+    for (uint32_t i = 0; i < n; i++) {
+        rows[i] = before->slots[slots[i]];
+        rows[i] = rows[i] == IMAGE_NO_ROW ? 0 : rows[i];
+        __builtin_prefetch(&before->rows[rows[i]]);
+    }
+    for (uint32_t i = 0; i < n && before->head->entries > 0; i++) {
+        __builtin_prefetch(before->text + before->rows[rows[i]].name_off);
+    }
+}
+
+static void take_before(struct image_builder *b, const struct image *before)
 {
     int *servers = mem_alloc((b->servers.count + 1) * sizeof *servers);
     const char *text = b->block + b->head.text_off;
@@ -410,6 +460,10 @@ void image_builder_take_before(struct image_builder *b, const struct image *befo
     match_servers(b, before, servers);
     for (uint32_t i = 0; i < b->head.entries; i++) {
         struct image_row *r = row_at(b, i);
+
+        if (i % AT_ONCE == 0) {
+            fetch_before(b, before, servers, i);
+        }
         int server = servers[r->server];
         const struct image_row *old = NULL;
 
@@ -422,6 +476,15 @@ void image_builder_take_before(struct image_builder *b, const struct image *befo
         }
     }
     free(servers);
+}
+
+bool image_builder_take_before(struct image_builder *b, const struct image *before, struct err *e)
+{
+    if (!put_pending(b, e)) {
+        return false;
+    }
+    take_before(b, before);
+    return true;
 }
 
 static uint32_t next_slot(const struct image_builder *b, uint32_t at)
@@ -438,6 +501,9 @@ static uint32_t id_slot(const struct image_builder *b, int64_t id)
 
 bool image_builder_expect_before(struct image_builder *b, struct err *e)
 {
+    if (!put_pending(b, e)) {
+        return false;
+    }
     b->by_id = mem_try_array(b->head.slots, sizeof *b->by_id);
     if (!b->by_id) {
         return err_set(e, ERR_RETRYABLE, "MemoryError", "no memory for the earlier ranks");
@@ -589,14 +655,25 @@ static void fill_slots(struct image_builder *b)
     const char *text = b->block + b->head.text_off;
 
     memset(slots, 0xff, (size_t)b->head.slots * sizeof *slots);
-    for (uint32_t i = 0; i < b->head.entries; i++) {
-        const struct image_row *r = row_at(b, i);
-        uint32_t at = image_slot(&b->head, r->server, text + r->name_off, r->name_len);
+    for (uint32_t from = 0; from < b->head.entries; from += AT_ONCE) {
+        uint32_t n = b->head.entries - from, at[AT_ONCE];
 
-        while (slots[at] != IMAGE_NO_ROW) {
-            at = next_slot(b, at);
+        n = n < AT_ONCE ? n : AT_ONCE;
+        for (uint32_t i = 0; i < n; i++) {
+            __builtin_prefetch(text + row_at(b, from + i)->name_off);
         }
-        slots[at] = i;
+        for (uint32_t i = 0; i < n; i++) {
+            const struct image_row *r = row_at(b, from + i);
+
+            at[i] = image_slot(&b->head, r->server, text + r->name_off, r->name_len);
+            __builtin_prefetch(&slots[at[i]], 1);
+        }
+        for (uint32_t i = 0; i < n; i++) {
+            while (slots[at[i]] != IMAGE_NO_ROW) {
+                at[i] = next_slot(b, at[i]);
+            }
+            slots[at[i]] = from + i;
+        }
     }
 }
 
@@ -636,8 +713,6 @@ static bool close_block(struct image_builder *b, struct err *e)
     b->head.times = (uint32_t)(b->times.len / sizeof(int64_t));
     b->head.size = at;
     memcpy(b->block, &b->head, sizeof b->head);
-    b->head.crc = image_crc(b->block, b->head.size);
-    memcpy(b->block, &b->head, sizeof b->head);
     moved = mremap(b->block, b->cap, b->head.size, MREMAP_MAYMOVE);
     if (moved != MAP_FAILED) {
         b->block = moved;
@@ -650,13 +725,17 @@ struct image *image_builder_finish(struct image_builder *b, struct err *e)
 {
     struct image *img = NULL;
 
+    if (!put_pending(b, e)) {
+        image_builder_free(b);
+        return NULL;
+    }
     if (b->added != b->head.entries) {
         err_set(e, ERR_RETRYABLE, "ImageError", "%u of %u entries of the ranking came", b->added,
                 b->head.entries);
     } else if (fill_orders(b, e) && fill_groups(b, e) && fill_stats(b, e)) {
         fill_slots(b);
         if (close_block(b, e)) {
-            img = image_open(b->block, b->head.size, IMAGE_CHECK_NO_CRC, e);
+            img = image_adopt(b->block, b->head.size);
         }
     }
     if (img) {

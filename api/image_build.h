@@ -32,7 +32,10 @@ struct image_builder *image_builder_new(int64_t run_id, int64_t generated_us, in
 /* What rows of the next group have in common: 0, 1, 2, ... False and *e when it is broken. */
 bool image_builder_add_group(struct image_builder *b, const struct image_member_of *g,
                              struct err *e) MUST_CHECK;
-/* False and *e when the row cannot be part of this generation (rank taken, bad text, ...). */
+/*
+ * False and *e when the row cannot be part of this generation (bad text, ...). That a rank comes
+ * twice may be noticed by a later call.
+ */
 bool image_builder_add(struct image_builder *b, const struct image_source *s,
                        struct err *e) MUST_CHECK;
 /* Averages of a server; one that is on no board is left out. */
@@ -49,7 +52,8 @@ bool image_builder_add_averages(struct image_builder *b, const struct image_aver
  * Where everybody stood in the generation before, after the last row: from its image, or one by one
  * (who is not in this generation is left out).
  */
-void image_builder_take_before(struct image_builder *b, const struct image *before);
+bool image_builder_take_before(struct image_builder *b, const struct image *before,
+                               struct err *e) MUST_CHECK;
 bool image_builder_expect_before(struct image_builder *b, struct err *e) MUST_CHECK;
 void image_builder_add_before(struct image_builder *b, int64_t id, int64_t rank,
                               int64_t server_rank);

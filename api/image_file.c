@@ -10,12 +10,17 @@
 
 bool image_file_store(const char *dir, const struct image *img, struct err *e)
 {
+    const char *rest = (const char *)img->block + sizeof(struct image_header);
+    struct image_header head;
     struct state_file f;
 
+    memcpy(&head, img->head, sizeof head);       /* and whatever lies between its fields */
+    head.crc = image_crc(img->block, head.size); /* here, where nobody waits for it */
     if (!state_file_begin(&f, dir, IMAGE_FILE_NAME, e)) {
         return false;
     }
-    if (!state_file_write(&f, img->block, img->head->size, e)) {
+    if (!state_file_write(&f, &head, sizeof head, e) ||
+        !state_file_write(&f, rest, head.size - sizeof head, e)) {
         state_file_abandon(&f);
         return false;
     }

@@ -358,8 +358,7 @@ static bool fill(PGconn *pg, const struct state *s, const struct image *have,
         return false;
     }
     if (have && have->head->run_id == s->before) {
-        image_builder_take_before(b, have);
-        return true;
+        return image_builder_take_before(b, have, e);
     }
     return s->before < 0 || copy_before(pg, s->before, b, e);
 }

@@ -293,7 +293,7 @@ static void test_where_everybody_stood_before(void **state)
             assert_true(image_builder_add(b, &s, &e));
         }
         if (way == 0) {
-            image_builder_take_before(b, old);
+            assert_true(image_builder_take_before(b, old, &e));
         } else { /* by id alone, so who moved to another server is known as well */
             assert_true(image_builder_expect_before(b, &e));
             for (uint32_t i = 0; i < old->head->entries; i++) {
@@ -506,6 +506,7 @@ static void test_stored_and_mapped_again(void **state)
 {
     char dir[] = "/tmp/aion2-image-XXXXXX", path[128];
     struct image *img = build_samples(), *again;
+    struct image_header head;
     struct err e;
 
     (void)state;
@@ -516,7 +517,10 @@ static void test_stored_and_mapped_again(void **state)
     assert_true(image_file_store(dir, img, &e)); /* over the first */
     again = image_file_load(dir, &e);
     assert_non_null(again);
-    assert_memory_equal(again->block, img->block, img->head->size);
+    memcpy(&head, img->head, sizeof head);
+    head.crc = again->head->crc; /* which only the file has */
+    assert_memory_equal(again->head, &head, sizeof head);
+    assert_memory_equal(again->head + 1, img->head + 1, img->head->size - sizeof head);
     snprintf(path, sizeof path, "%s/%s", dir, IMAGE_FILE_NAME);
     assert_int_equal(truncate(path, 40), 0);
     image_unref(again);
