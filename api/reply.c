@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <strings.h>
 #include <sys/queue.h>
 
 #include "api/client.h"
@@ -118,34 +119,63 @@ void reply_note(const struct request *rq, int status)
     reply_note_bytes(rq, status, evbuffer_get_length(rq->http->output_buffer));
 }
 
-static bool header_is(const struct evkeyvalq *headers, const char *key, const char *value)
+/* Whether a Connection header, which is a list, names this option. */
+static bool has_option(const struct evkeyvalq *headers, const char *option)
 {
-    const char *found = evhttp_find_header(headers, key);
+    const struct evkeyval *entry;
+    size_t len = strlen(option);
 
-    return found && evutil_ascii_strncasecmp(found, value, strlen(value)) == 0;
+    TAILQ_FOREACH(entry, headers, next)
+    {
+        const char *p = strcasecmp(entry->key, "Connection") == 0 ? entry->value : "";
+
+        while (*(p += strspn(p, " \t,"))) {
+            size_t n = strcspn(p, " \t,");
+
+            if (n == len && strncasecmp(p, option, n) == 0) {
+                return true;
+            }
+            p += n;
+        }
+    }
+    return false;
+}
+
+static bool begins_with(const char *text, const char *prefix)
+{
+    return text && strncasecmp(text, prefix, strlen(prefix)) == 0;
 }
 
 /*
- * The headers that were set before the answer began, and what evhttp will do with the connection,
- * by its own rules.
+ * What becomes of the connection. evhttp finds "close" where it is the whole header, so what we
+ * say is set for it as well; of a request with a whole URI it ends the connection in any case.
  */
-static void head_end(const struct request *rq)
+static void set_connection(const struct request *rq)
 {
     const struct evhttp_request *http = rq->http;
+
+    if (evhttp_find_header(http->output_headers, "Connection")) {
+        return;
+    }
+    if (rq->loop->draining || (http->flags & EVHTTP_PROXY_REQUEST) ||
+        has_option(http->input_headers, "close")) {
+        add_header(rq->http, "Connection", "close");
+    } else if (http->minor == 0 &&
+               begins_with(evhttp_find_header(http->input_headers, "Connection"), "keep-alive")) {
+        add_header(rq->http, "Connection", "keep-alive"); /* as evhttp does */
+    }
+}
+
+/* The headers that were set before the answer began. */
+static void head_end(const struct request *rq)
+{
     struct buf *h = &rq->loop->head;
     const struct evkeyval *entry;
 
-    if (rq->loop->draining) {
-        add_header(rq->http, "Connection", "close");
-    }
-    TAILQ_FOREACH(entry, http->output_headers, next)
+    set_connection(rq);
+    TAILQ_FOREACH(entry, rq->http->output_headers, next)
     {
         head_add(h, entry->key, entry->value);
-    }
-    if (header_is(http->input_headers, "Connection", "close")) {
-        head_add(h, "Connection", "close");
-    } else if (http->minor == 0 && header_is(http->input_headers, "Connection", "keep-alive")) {
-        head_add(h, "Connection", "keep-alive");
     }
     buf_addstr(h, "\r\n");
     MUST(!h->failed);

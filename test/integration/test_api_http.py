@@ -171,6 +171,32 @@ def test_every_answer_ends_where_its_head_says(api, pg):
                 json.loads(got)
 
 
+@pytest.mark.parametrize("target, version, asked, said", [
+    ("/health", "1.1", "close", "close"),
+    ("/health", "1.1", "Close, TE", "close"),
+    ("/health", "1.1", "TE\r\nConnection: close", "close"),
+    ("/health", "1.1", "closer", None),
+    ("/health", "1.0", "keep-alive", "keep-alive"),
+    ("/health", "1.0", "keep-alive, close", "close"),
+    ("http://a/health", "1.1", "keep-alive", "close"),
+    ("http://a/health", "1.0", "keep-alive", "close"),
+])
+def test_a_connection_ends_when_it_was_said(api, target, version, asked, said):
+    with api.socket() as s:
+        request = f"GET {target} HTTP/{version}\r\nHost: a\r\nConnection: {asked}\r\n\r\n".encode()
+        for _ in range(2):
+            s.sendall(request)
+            answer = http.client.HTTPResponse(s)
+            answer.fp = Unbuffered(s)
+            answer.begin()
+            assert answer.status == 200
+            assert answer.headers.get_all("Connection") == (said and [said])
+            answer.read()
+            if said == "close":
+                assert s.recv(1) == b""
+                return
+
+
 class Unbuffered:
     """Reads a socket byte by byte up to the end of a line: what follows belongs to the next."""
 
