@@ -274,7 +274,7 @@ void reply_preflight(const struct request *rq, const char *allow)
     add_header(rq->http, "Access-Control-Allow-Headers", "Content-Type, If-None-Match");
     add_header(rq->http, "Access-Control-Max-Age", "600");
     head_begin(rq, 204);
-    finish_with(rq, 204, &(struct deliver_payload){"", 0, NULL});
+    finish(rq, 204, NULL); /* which has no body, and so no length of one either */
 }
 
 /* evhttp has refused the request by itself: it also answers. */

@@ -47,6 +47,7 @@ def test_a_browser_may_ask_first(make_api):
     api = make_api(CORS_ORIGINS=PAGE)
     answer = preflight(api, "/api/ranking/top")
     assert (answer.status, answer.body) == (204, b"")
+    assert "content-length" not in answer.headers, "RFC 9110, 8.6"
     assert answer.headers["access-control-allow-methods"] == "GET, HEAD"
     assert answer.headers["access-control-allow-origin"] == PAGE
     assert "If-None-Match" in answer.headers["access-control-allow-headers"]
