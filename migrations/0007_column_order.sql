@@ -1,7 +1,7 @@
 -- What the batch reads of a character comes first and raw_payload last: to find a column PostgreSQL walks over all before
 -- it, and each step over a payload of a kilobyte is a wait for memory, a quarter of the reading. The table is written
--- anew, which takes some 25 s for a million characters; constraints, indexes, triggers and privileges of the old one,
--- also those that somebody added, are made again.
+-- anew, which takes some 25 s for a million characters; what somebody added to the old one, from columns to privileges,
+-- is made again. Somebody's view of it makes this fail, and nothing is changed.
 
 LOCK TABLE characters IN ACCESS EXCLUSIVE MODE;
 
@@ -32,12 +32,38 @@ CREATE TABLE characters_new (
 );
 ALTER TABLE characters_new ALTER COLUMN stats_payload SET STORAGE EXTERNAL;
 
-INSERT INTO characters_new
-    (id, level, power, server, name, class, stats_payload, last_fetched_at, created_at, updated_at, legion, item_level,
-     source_id, fetch_failed_at, fetch_error, raw_payload)
-SELECT id, level, power, server, name, class, stats_payload, last_fetched_at, created_at, updated_at, legion, item_level,
-       source_id, fetch_failed_at, fetch_error, raw_payload
-FROM characters;
+-- Columns and storage parameters that somebody added, and then all rows. Rather an error than rows that a policy hides.
+SET LOCAL row_security = off;
+DO $$
+DECLARE
+    statement text;
+    columns text;
+BEGIN
+    FOR statement IN
+        SELECT format('ALTER TABLE characters_new ADD COLUMN %I %s%s%s%s', a.attname, format_type(a.atttypid, a.atttypmod),
+                      CASE WHEN a.attcollation <> t.typcollation THEN ' COLLATE ' || a.attcollation::regcollation END,
+                      CASE WHEN a.attgenerated <> '' THEN format(' GENERATED ALWAYS AS (%s) STORED', d.text)
+                           WHEN a.atthasdef THEN ' DEFAULT ' || d.text END,
+                      CASE WHEN a.attnotnull THEN ' NOT NULL' END)
+        FROM pg_attribute AS a JOIN pg_type AS t ON t.oid = a.atttypid
+             LEFT JOIN (SELECT adnum, pg_get_expr(adbin, adrelid) AS text FROM pg_attrdef
+                        WHERE adrelid = 'characters'::regclass) AS d ON d.adnum = a.attnum
+        WHERE a.attrelid = 'characters'::regclass AND a.attnum > 0 AND NOT a.attisdropped
+              AND a.attname NOT IN (SELECT attname FROM pg_attribute WHERE attrelid = 'characters_new'::regclass)
+        ORDER BY a.attgenerated, a.attnum
+    LOOP
+        EXECUTE statement;
+    END LOOP;
+    FOR statement IN
+        SELECT format('ALTER TABLE characters_new SET (%s)', array_to_string(reloptions, ', '))
+        FROM pg_class WHERE oid = 'characters'::regclass AND reloptions IS NOT NULL
+    LOOP
+        EXECUTE statement;
+    END LOOP;
+    SELECT string_agg(quote_ident(attname), ', ' ORDER BY attnum) INTO columns
+    FROM pg_attribute WHERE attrelid = 'characters_new'::regclass AND attnum > 0 AND attgenerated = '';
+    EXECUTE format('INSERT INTO characters_new (%1$s) SELECT %1$s FROM characters', columns);
+END $$;
 SELECT setval('characters_new_id_seq', last_value, is_called) FROM characters_id_seq;
 
 CREATE OR REPLACE VIEW characters_scored AS
@@ -46,24 +72,84 @@ CREATE OR REPLACE VIEW characters_scored AS
            r.power_score, r.power_rank, r.percentile, r.last_scored_at, r.stale
     FROM characters_new AS c LEFT JOIN ranking_current AS r ON r.character_id = c.id;
 
+-- Everything else that hangs on the table, in an order in which it can be made again.
+CREATE FUNCTION characters_new_grantee(role oid) RETURNS text LANGUAGE sql
+RETURN CASE role WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(role)) END;
+
 DO $$
 DECLARE
     again text[];
     statement text;
 BEGIN
     SELECT array_agg(t.text ORDER BY t.turn, t.text) INTO again FROM (
-        SELECT 1 AS turn, format('ALTER TABLE characters ADD CONSTRAINT %I %s', conname, pg_get_constraintdef(oid)) AS text
-        FROM pg_constraint WHERE conrelid = 'characters'::regclass AND contype <> 't'
+        SELECT CASE contype WHEN 'f' THEN 3 ELSE 1 END AS turn,
+               format('ALTER TABLE %s ADD CONSTRAINT %I %s', conrelid::regclass, conname, pg_get_constraintdef(oid)) AS text
+        FROM pg_constraint
+        WHERE (conrelid = 'characters'::regclass AND contype IN ('c', 'p', 'u', 'x', 'f'))
+              OR (confrelid = 'characters'::regclass AND conparentid = 0)
         UNION ALL
         SELECT 2, pg_get_indexdef(indexrelid) FROM pg_index AS i
         WHERE indrelid = 'characters'::regclass AND NOT EXISTS (SELECT FROM pg_constraint WHERE conindid = i.indexrelid)
         UNION ALL
-        SELECT 3, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'characters'::regclass AND NOT tgisinternal
+        SELECT 2, pg_get_statisticsobjdef(oid) FROM pg_statistic_ext WHERE stxrelid = 'characters'::regclass
         UNION ALL
-        SELECT 4, format('GRANT %s ON characters TO %s', a.privilege_type,
-                         CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE quote_ident(pg_get_userbyid(a.grantee)) END)
+        SELECT 4, pg_get_triggerdef(oid) FROM pg_trigger WHERE tgrelid = 'characters'::regclass AND NOT tgisinternal
+        UNION ALL
+        SELECT 5, format('ALTER TABLE characters %s TRIGGER %I',
+                         CASE tgenabled WHEN 'D' THEN 'DISABLE' WHEN 'A' THEN 'ENABLE ALWAYS' ELSE 'ENABLE REPLICA' END, tgname)
+        FROM pg_trigger WHERE tgrelid = 'characters'::regclass AND NOT tgisinternal AND tgenabled <> 'O'
+        UNION ALL
+        SELECT 5, format('ALTER TABLE characters ALTER COLUMN %I SET STATISTICS %s', attname, attstattarget)
+        FROM pg_attribute WHERE attrelid = 'characters'::regclass AND attnum > 0 AND NOT attisdropped AND attstattarget > -1
+        UNION ALL
+        SELECT 5, 'ALTER TABLE characters REPLICA IDENTITY '
+                  || CASE c.relreplident WHEN 'f' THEN 'FULL' WHEN 'n' THEN 'NOTHING'
+                     ELSE (SELECT format('USING INDEX %I', i.relname) FROM pg_index AS x JOIN pg_class AS i ON i.oid = x.indexrelid
+                           WHERE x.indrelid = c.oid AND x.indisreplident) END
+        FROM pg_class AS c WHERE c.oid = 'characters'::regclass AND c.relreplident <> 'd'
+        UNION ALL
+        SELECT 5, format('COMMENT ON %s IS %L', CASE objsubid WHEN 0 THEN 'TABLE characters'
+                         ELSE (SELECT format('COLUMN characters.%I', attname) FROM pg_attribute
+                               WHERE attrelid = objoid AND attnum = objsubid) END, description)
+        FROM pg_description WHERE objoid = 'characters'::regclass AND classoid = 'pg_class'::regclass
+        UNION ALL
+        SELECT 5, format('CREATE POLICY %I ON characters AS %s FOR %s TO %s%s%s', polname,
+                         CASE WHEN polpermissive THEN 'PERMISSIVE' ELSE 'RESTRICTIVE' END,
+                         CASE polcmd WHEN 'r' THEN 'SELECT' WHEN 'a' THEN 'INSERT' WHEN 'w' THEN 'UPDATE' WHEN 'd' THEN 'DELETE'
+                         ELSE 'ALL' END,
+                         (SELECT string_agg(characters_new_grantee(r), ', ') FROM unnest(polroles) AS r),
+                         ' USING (' || pg_get_expr(polqual, polrelid) || ')',
+                         ' WITH CHECK (' || pg_get_expr(polwithcheck, polrelid) || ')')
+        FROM pg_policy WHERE polrelid = 'characters'::regclass
+        UNION ALL
+        SELECT 6, 'ALTER TABLE characters ' || what FROM pg_class,
+               LATERAL (VALUES (relrowsecurity, 'ENABLE ROW LEVEL SECURITY'), (relforcerowsecurity, 'FORCE ROW LEVEL SECURITY'))
+               AS v (wanted, what)
+        WHERE oid = 'characters'::regclass AND wanted
+        UNION ALL
+        SELECT 6, format('ALTER PUBLICATION %I ADD TABLE characters%s%s', p.pubname,
+                         (SELECT ' (' || string_agg(quote_ident(attname), ', ' ORDER BY attnum) || ')' FROM pg_attribute
+                          WHERE attrelid = r.prrelid AND attnum = ANY (r.prattrs::int2[])),
+                         ' WHERE (' || pg_get_expr(r.prqual, r.prrelid) || ')')
+        FROM pg_publication_rel AS r JOIN pg_publication AS p ON p.oid = r.prpubid WHERE r.prrelid = 'characters'::regclass
+        UNION ALL
+        SELECT 7, format('GRANT %s ON characters TO %s%s', a.privilege_type, characters_new_grantee(a.grantee),
+                         CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' END)
         FROM pg_class AS c, aclexplode(c.relacl) AS a WHERE c.oid = 'characters'::regclass AND a.grantee <> c.relowner
+        UNION ALL
+        SELECT 7, format('GRANT %s (%I) ON characters TO %s%s', a.privilege_type, t.attname, characters_new_grantee(a.grantee),
+                         CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' END)
+        FROM pg_attribute AS t, aclexplode(t.attacl) AS a WHERE t.attrelid = 'characters'::regclass AND NOT t.attisdropped
+        UNION ALL
+        SELECT 8, 'ALTER TABLE characters OWNER TO ' || characters_new_grantee(relowner)
+        FROM pg_class WHERE oid = 'characters'::regclass AND pg_get_userbyid(relowner) <> current_user
     ) AS t;
+    FOR statement IN
+        SELECT format('ALTER TABLE %s DROP CONSTRAINT %I', conrelid::regclass, conname) FROM pg_constraint
+        WHERE confrelid = 'characters'::regclass AND conparentid = 0
+    LOOP
+        EXECUTE statement;
+    END LOOP;
     DROP TABLE characters;
     ALTER TABLE characters_new RENAME TO characters;
     ALTER SEQUENCE characters_new_id_seq RENAME TO characters_id_seq;
@@ -71,3 +157,4 @@ BEGIN
         EXECUTE statement;
     END LOOP;
 END $$;
+DROP FUNCTION characters_new_grantee(oid);

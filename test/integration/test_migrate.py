@@ -141,6 +141,24 @@ def test_characters_and_what_was_added_to_them_are_kept(pg_empty):
         FROM generate_series(1, 60) AS i;
         CREATE INDEX mine ON characters (power) WHERE level > 3;
         CREATE ROLE {role}; GRANT SELECT, INSERT ON characters TO {role}; GRANT SELECT ON characters_scored TO {role};
+        GRANT DELETE ON characters TO {role} WITH GRANT OPTION; GRANT UPDATE (legion, level) ON characters TO {role};
+        ALTER TABLE characters ADD COLUMN "Note" text COLLATE "C" NOT NULL DEFAULT 'it''s',
+                               ADD COLUMN half bigint GENERATED ALWAYS AS (power / 2) STORED, ADD COLUMN gone text;
+        UPDATE characters SET "Note" = name WHERE id > 9;
+        ALTER TABLE characters DROP COLUMN gone, SET (autovacuum_vacuum_scale_factor = 0.01, fillfactor = 90),
+                               ALTER level SET STATISTICS 7, REPLICA IDENTITY FULL,
+                               ADD COLUMN chief bigint CONSTRAINT a_chief REFERENCES characters;
+        CREATE TABLE guests (id bigint REFERENCES characters ON DELETE CASCADE);
+        INSERT INTO guests VALUES (7);
+        CREATE STATISTICS together ON server, class FROM characters;
+        CREATE FUNCTION look() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NEW; END';
+        CREATE TRIGGER looks AFTER INSERT ON characters FOR EACH ROW EXECUTE FUNCTION look();
+        ALTER TABLE characters DISABLE TRIGGER looks;
+        COMMENT ON TABLE characters IS 'it''s ours'; COMMENT ON COLUMN characters."Note" IS 'a note';
+        CREATE POLICY mine ON characters AS RESTRICTIVE FOR UPDATE TO {role} USING (level > 1) WITH CHECK (level > 2);
+        CREATE POLICY yours ON characters USING (true);
+        ALTER TABLE characters ENABLE ROW LEVEL SECURITY;
+        CREATE PUBLICATION news FOR TABLE characters (id, name) WHERE (level > 3);
     """)
     try:
         looks = {
@@ -149,17 +167,33 @@ def test_characters_and_what_was_added_to_them_are_kept(pg_empty):
                            " WHERE conrelid = 'characters'::regclass ORDER BY 1",
             "indexes": "SELECT pg_get_indexdef(indexrelid) FROM pg_index WHERE indrelid = 'characters'::regclass ORDER BY 1",
             # Conditions are printed with fewer parentheses the second time.
-            "triggers": "SELECT translate(pg_get_triggerdef(oid), '()', '') FROM pg_trigger WHERE tgrelid = 'characters'::regclass ORDER BY 1",
+            "triggers": "SELECT translate(pg_get_triggerdef(oid), '()', ''), tgenabled FROM pg_trigger"
+                        " WHERE tgrelid = 'characters'::regclass AND NOT tgisinternal ORDER BY 1",
             "columns": "SELECT attname, format_type(atttypid, atttypmod), attnotnull, attstorage, attidentity,"
-                       " attgenerated FROM pg_attribute WHERE attrelid = 'characters'::regclass AND attnum > 0 ORDER BY 1",
+                       " attgenerated, attcollation FROM pg_attribute WHERE attrelid = 'characters'::regclass"
+                       " AND attnum > 0 AND NOT attisdropped ORDER BY 1",
             "defaults": "SELECT attname, pg_get_expr(adbin, adrelid) FROM pg_attrdef JOIN pg_attribute ON attrelid ="
                         " adrelid AND attnum = adnum WHERE adrelid = 'characters'::regclass ORDER BY 1",
             "privileges": "SELECT table_name, privilege_type FROM information_schema.role_table_grants"
                           f" WHERE grantee = '{role}' ORDER BY 1, 2",
+            "all privileges": "SELECT attname, a::text FROM pg_class AS c JOIN pg_attribute AS t ON attrelid = c.oid,"
+                              " aclexplode(CASE attnum WHEN 1 THEN relacl ELSE attacl END) AS a"
+                              " WHERE c.oid = 'characters'::regclass AND attnum > 0 ORDER BY attacl IS NULL, 2",
+            "added": 'SELECT id, "Note", half, chief FROM characters ORDER BY id',
+            "table": "SELECT reloptions, relreplident, relrowsecurity, relforcerowsecurity, relowner FROM pg_class"
+                     " WHERE oid = 'characters'::regclass",
+            "tuning": "SELECT attname, attstattarget FROM pg_attribute WHERE attrelid = 'characters'::regclass"
+                      " AND attnum > 0 AND NOT attisdropped ORDER BY 1",
+            "references": "SELECT conname, pg_get_constraintdef(oid) FROM pg_constraint WHERE conrelid = 'guests'::regclass",
+            "statistics": "SELECT pg_get_statisticsobjdef(oid) FROM pg_statistic_ext",
+            "comments": "SELECT obj_description('characters'::regclass), col_description(attrelid, attnum) FROM pg_attribute"
+                        " WHERE attrelid = 'characters'::regclass AND attname = 'Note'",
+            "policies": "SELECT policyname, permissive, roles::text, cmd, qual, with_check FROM pg_policies ORDER BY 1",
+            "publications": "SELECT pubname, attnames::text, rowfilter FROM pg_publication_tables ORDER BY 1",
             "packed": "SELECT id, stats_packed FROM characters ORDER BY id",
         }
         before = {what: pg.query(sql) for what, sql in looks.items()}
-        assert len(before["privileges"]) == 3
+        assert len(before["privileges"]) == 4 and len(before["policies"]) == 2 and len(before["publications"]) == 1
         done = migrate(pg.url)
         assert done.returncode == 0, done.stderr
         for what, sql in looks.items():
