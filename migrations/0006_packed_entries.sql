@@ -45,6 +45,8 @@ CREATE OR REPLACE VIEW ranking_rows AS
 DO $$
 DECLARE
     run bigint;
+    owner text := (SELECT relowner::regrole FROM pg_class WHERE oid = 'ranking_entries_before'::regclass);
+    statement text;
 BEGIN
     FOR run IN
         SELECT r FROM ranking_state, unnest(ARRAY[run_id, previous_run_id]) AS r
@@ -57,6 +59,18 @@ BEGIN
             ' pack_places(rank, server_rank), pack_places(class_rank, server_class_rank),'
             ' pack_traits(group_no, level, percentile_c, tier, stale), name FROM ranking_entries_%1$s_before', run);
         EXECUTE format('ALTER TABLE ranking_entries ATTACH PARTITION ranking_entries_%1$s FOR VALUES IN (%1$s)', run);
+        EXECUTE format('ALTER TABLE ranking_entries_%s OWNER TO %s', run, owner);
     END LOOP;
+    -- Who might read or own the table before may now.
+    FOR statement IN
+        SELECT format('GRANT %s ON ranking_entries TO %s%s', a.privilege_type,
+                      CASE a.grantee WHEN 0 THEN 'PUBLIC' ELSE a.grantee::regrole::text END,
+                      CASE WHEN a.is_grantable THEN ' WITH GRANT OPTION' END)
+        FROM pg_class AS c, aclexplode(c.relacl) AS a
+        WHERE c.oid = 'ranking_entries_before'::regclass AND a.grantee <> c.relowner
+    LOOP
+        EXECUTE statement;
+    END LOOP;
+    EXECUTE format('ALTER TABLE ranking_entries OWNER TO %s', owner);
 END $$;
 DROP TABLE ranking_entries_before;

@@ -115,6 +115,10 @@ def test_boards_of_a_running_system_are_kept(pg_empty):
     assert migrate(pg.url).returncode == 1  # everything up to that one
     pg.script("DROP FUNCTION pack_places")
     pg.script(BEFORE_PACKING)
+    role = f"owner_{pg.value('SELECT md5(current_database())')}"
+    pg.script(f"CREATE ROLE {role}; GRANT SELECT ON ranking_entries TO PUBLIC; ALTER TABLE ranking_entries OWNER TO {role}")
+    rights = "SELECT relowner::regrole::text, relacl::text FROM pg_class WHERE oid = 'ranking_entries'::regclass"
+    rights_before = pg.query(rights)
     rows = "SELECT * FROM ranking_rows WHERE run_id > 1 ORDER BY run_id, character_id"
     before = pg.query(rows)
     assert len(before) == 120
@@ -125,6 +129,10 @@ def test_boards_of_a_running_system_are_kept(pg_empty):
     assert pg.query("SELECT inhrelid::regclass::text FROM pg_inherits"
                     " WHERE inhparent = 'ranking_entries'::regclass ORDER BY 1") == [
                         ("ranking_entries_2",), ("ranking_entries_3",)]
+    assert pg.query(rights) == rights_before
+    assert pg.query("SELECT DISTINCT relowner::regrole::text FROM pg_inherits JOIN pg_class ON oid = inhrelid"
+                    " WHERE inhparent = 'ranking_entries'::regclass") == [(role,)]
+    pg.script(f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}; DROP ROLE {role}")
 
 
 def test_characters_and_what_was_added_to_them_are_kept(pg_empty):
