@@ -349,6 +349,15 @@ static bool put_pending(struct image_builder *b, struct err *e)
     return true;
 }
 
+/* After the last row. Places that stayed empty would all look like one and the same character. */
+static bool close_rows(struct image_builder *b, struct err *e)
+{
+    return put_pending(b, e) &&
+           (b->added == b->head.entries ||
+            err_set(e, ERR_RETRYABLE, "ImageError", "%u of %u entries of the ranking came",
+                    b->added, b->head.entries));
+}
+
 bool image_builder_add(struct image_builder *b, const struct image_source *s, struct err *e)
 {
     const struct member_of *m;
@@ -467,7 +476,7 @@ static void take_before(struct image_builder *b, const struct image *before)
         int server = servers[r->server];
         const struct image_row *old = NULL;
 
-        if (server >= 0 && r->tier[0] != '\0') {
+        if (server >= 0) {
             old = image_find_escaped(before, server, text + r->name_off, r->name_len);
         }
         if (old && old->id == r->id) {
@@ -480,7 +489,7 @@ static void take_before(struct image_builder *b, const struct image *before)
 
 bool image_builder_take_before(struct image_builder *b, const struct image *before, struct err *e)
 {
-    if (!put_pending(b, e)) {
+    if (!close_rows(b, e)) {
         return false;
     }
     take_before(b, before);
@@ -501,7 +510,7 @@ static uint32_t id_slot(const struct image_builder *b, int64_t id)
 
 bool image_builder_expect_before(struct image_builder *b, struct err *e)
 {
-    if (!put_pending(b, e)) {
+    if (!close_rows(b, e)) {
         return false;
     }
     b->by_id = mem_try_array(b->head.slots, sizeof *b->by_id);
@@ -725,14 +734,7 @@ struct image *image_builder_finish(struct image_builder *b, struct err *e)
 {
     struct image *img = NULL;
 
-    if (!put_pending(b, e)) {
-        image_builder_free(b);
-        return NULL;
-    }
-    if (b->added != b->head.entries) {
-        err_set(e, ERR_RETRYABLE, "ImageError", "%u of %u entries of the ranking came", b->added,
-                b->head.entries);
-    } else if (fill_orders(b, e) && fill_groups(b, e) && fill_stats(b, e)) {
+    if (close_rows(b, e) && fill_orders(b, e) && fill_groups(b, e) && fill_stats(b, e)) {
         fill_slots(b);
         if (close_block(b, e)) {
             img = image_adopt(b->block, b->head.size);

@@ -314,6 +314,27 @@ static void test_where_everybody_stood_before(void **state)
     image_unref(old);
 }
 
+/* Of a damaged table: found out at once, not after a search among empty rows without end. */
+static void test_rows_that_are_missing(void **state)
+{
+    struct image *old = build_samples();
+
+    (void)state;
+    for (int way = 0; way < 2; way++) {
+        struct err e = {0};
+        struct image_builder *b = image_builder_new(8, SCORED_US, 3000000, &e);
+        struct image_source s = source_of(b, 0, &SAMPLES[1]);
+
+        assert_true(image_builder_add(b, &s, &e));
+        assert_false(way ? image_builder_take_before(b, old, &e)
+                         : image_builder_expect_before(b, &e));
+        assert_string_equal(e.text, "1 of 3000000 entries of the ranking came");
+        assert_int_equal(e.cls, ERR_RETRYABLE);
+        image_builder_free(b);
+    }
+    image_unref(old);
+}
+
 static void test_an_empty_generation_is_an_image(void **state)
 {
     struct err e = {0};
@@ -659,6 +680,7 @@ static void test_nothing_follows_the_end_of_a_copy(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_rows_that_are_missing),
         cmocka_unit_test(test_every_character_is_found),
         cmocka_unit_test(test_what_is_not_there_is_not_found),
         cmocka_unit_test(test_texts_are_kept_escaped),
