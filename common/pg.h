@@ -34,6 +34,8 @@ bool pg_run(PGconn *c, const char *sql, struct err *e) MUST_CHECK;
 /* pg_run() in two halves: between them the server works, and the session is asked nothing else. */
 bool pg_run_begin(PGconn *c, const char *sql, struct err *e) MUST_CHECK;
 bool pg_run_end(PGconn *c, struct err *e) MUST_CHECK;
+/* Asks the server to end the statement that runs; it may have ended before. */
+void pg_cancel(PGconn *c);
 
 /*
  * While a watch is set, this thread waits for PostgreSQL in short pieces and asks between them

@@ -50,17 +50,22 @@ static void begin_statement(void)
     watch.until_ms = clock_mono_ms() + watch.limit_ms;
 }
 
-/* The server ends the statement with 57014, and we go on waiting for that. */
-static void cancel_statement(PGconn *c)
+void pg_cancel(PGconn *c)
 {
     PGcancel *cancel = PQgetCancel(c);
     char ignored[256]; /* the server is away, then: the wait finds out */
 
-    watch.cancelled = true;
     if (cancel) {
         (void)PQcancel(cancel, ignored, sizeof ignored);
         PQfreeCancel(cancel);
     }
+}
+
+/* The server ends the statement with 57014, and we go on waiting for that. */
+static void cancel_statement(PGconn *c)
+{
+    watch.cancelled = true;
+    pg_cancel(c);
 }
 
 /* Until something has arrived or the piece is over. False: the connection is broken. */

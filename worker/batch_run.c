@@ -289,6 +289,9 @@ void batch_note_failure(struct batch *b, const struct err *why)
 {
     struct err e;
 
+    if (b->main && PQtransactionStatus(b->main) == PQTRANS_ACTIVE) {
+        pg_cancel(b->main); /* what batch_begin_write() sent, and nobody has waited for */
+    }
     if (b->main && pg_run(b->main, "ROLLBACK", &e) && write_failure(b, b->main, why, &e)) {
         return;
     }

@@ -484,3 +484,15 @@ def test_a_batch_that_is_asked_to_stop_leaves_nothing_behind(pg, spawn, point):
     assert pg.query("SELECT state, error LIKE '%%SoftTimeLimitExceeded%%' FROM batch_runs"
                     " WHERE task_id = 'cancelled'") == [("failed", True)]
     check(pg, batch(pg, "cancelled"))  # a retry of it may run
+
+
+def test_a_batch_is_asked_to_stop_while_the_server_makes_the_table(pg, spawn):
+    """Of so many that it is still scoring when it hears of that."""
+    pg.query("INSERT INTO characters (server, name, stats_payload) SELECT 'Siel', 'c' || i, jsonb_build_object('attack', i)"
+             " FROM generate_series(1, 200000) AS i")
+    with held_up(pg, "writing"):
+        program = start_and_hold(pg, spawn, "writing", "cancelled")
+        program.signal(signal.SIGTERM)
+        assert program.wait(10) == 1, "not only when a wait for a lock has ended"
+        assert "cancelled SoftTimeLimitExceeded" in program.log()
+        wait_for(lambda: lock_is_free(pg), what="the lock of the batch")
