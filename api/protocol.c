@@ -11,7 +11,7 @@ enum fault { HEADERS_TOO_LARGE, STRANGE_VERSION, BODY_OF_A_GET, NO_HOST };
 static const struct protocol_fault FAULTS[] = {
     [HEADERS_TOO_LARGE] = {431, NULL, true},
     [STRANGE_VERSION] = {400, NULL, true},
-    [BODY_OF_A_GET] = {400, "A GET or HEAD request has no body here.", true},
+    [BODY_OF_A_GET] = {400, "A GET, HEAD or TRACE request has no body here.", true},
     [NO_HOST] = {400, "A request needs a Host header.", false},
 };
 
@@ -22,7 +22,7 @@ static const char *header(const struct evhttp_request *http, const char *name)
 
 const struct protocol_fault *protocol_check(struct evhttp_request *http)
 {
-    bool bodyless = (http->type & (EVHTTP_REQ_GET | EVHTTP_REQ_HEAD)) != 0;
+    bool bodyless = (http->type & (EVHTTP_REQ_GET | EVHTTP_REQ_HEAD | EVHTTP_REQ_TRACE)) != 0;
     const char *length = header(http, "Content-Length");
 
     if (http->headers_size > LOOP_HEADERS_MAX) {
@@ -31,7 +31,8 @@ const struct protocol_fault *protocol_check(struct evhttp_request *http)
     if (http->major != 1) {
         return &FAULTS[STRANGE_VERSION];
     }
-    /* evhttp would take the body of a GET for the next request: a way past a proxy's checks. */
+    /* evhttp would take the body of a HEAD or TRACE for the next request: a way past a proxy's
+     * checks. */
     if (bodyless && (header(http, "Transfer-Encoding") || (length && strcmp(length, "0") != 0))) {
         return &FAULTS[BODY_OF_A_GET];
     }

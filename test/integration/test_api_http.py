@@ -54,6 +54,8 @@ REFUSED = {
     "a negative length": (b"POST /health HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n\r\n", 400),
     "a GET with a body": (
         b"GET /health HTTP/1.1\r\nHost: a\r\nContent-Length: 33\r\n\r\n" + GET, 400),
+    "a TRACE with a body": (
+        b"TRACE /health HTTP/1.1\r\nHost: a\r\nContent-Length: 33\r\n\r\n" + GET, 400),
     "a GET with chunks": (
         b"GET /health HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\n\r\n", 400),
 }
