@@ -18,6 +18,7 @@
 static const char SESSION_SQL[] =
     "SET jit = off; SET synchronize_seqscans = off; SET max_parallel_workers_per_gather = 0;"
     "SET lock_timeout = '30s'; SET statement_timeout = '30min';"
+    "SET default_transaction_isolation = 'read committed';"
     "SET idle_in_transaction_session_timeout = '30min';"
     "SET tcp_keepalives_idle = 10; SET tcp_keepalives_interval = 5; SET tcp_keepalives_count = 3";
 

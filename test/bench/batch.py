@@ -137,7 +137,7 @@ def wait_after_work(database):
 
 # Its rows are stored as an import would have stored them: a copy of a compressed value would stay
 # compressed, and `#> '{}'` is the same value, unpacked.
-PEER_COLUMNS = ("id, level, power, server, name, class, stats_payload, last_fetched_at, created_at,"
+PEER_COLUMNS = ("id, server, name, class, level, power, stats_payload, last_fetched_at, created_at,"
                 " updated_at, legion, item_level, source_id, fetch_failed_at, fetch_error,"
                 " raw_payload #> '{}'")
 INPLACE_TABLE = f"""
