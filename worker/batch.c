@@ -127,15 +127,18 @@ static void leave_session(struct batch *b, bool ok)
 {
     struct err ignored;
 
-    if (ok) {
+    if (!b->unlocked && b->main && PQstatus(b->main) == CONNECTION_OK) {
+        b->unlocked = pg_run(b->main, BATCH_UNLOCK_SQL, &ignored);
+        if (!b->unlocked) {
+            log_debug("batch.unlock", "text=%s",
+                      LOGQ(ignored.text)); /* the session's end does it */
+        }
+    }
+    if (ok && b->unlocked) {
         pg_keep_leave(b->main);
-        return;
+    } else {
+        PQfinish(b->main);
     }
-    if (b->main && PQstatus(b->main) == CONNECTION_OK &&
-        !pg_run(b->main, "SELECT pg_advisory_unlock_all()", &ignored)) {
-        log_debug("batch.unlock", "text=%s", LOGQ(ignored.text)); /* the session's end does it */
-    }
-    PQfinish(b->main);
 }
 
 static void fini(struct batch *b, bool ok)

@@ -16,6 +16,7 @@
 #define BATCH_READERS_MAX 32
 #define BATCH_PHASES_MAX  12
 #define BATCH_SERVER_GUC  "aion2rank.server"
+#define BATCH_UNLOCK_SQL  "SELECT pg_advisory_unlock_all()"
 #define BATCH_IDS_GUC     "aion2rank.ids"
 
 struct batch_phase {
@@ -28,6 +29,7 @@ struct batch {
     PGconn *main; /* the session that has the lock and publishes */
     bool claimed; /* the run's row says that we are at it */
     bool published;
+    bool unlocked; /* main has let the lock go */
     char owner[UUID_SIZE];
     int64_t run_id;
     int attempt;

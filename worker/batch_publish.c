@@ -356,8 +356,8 @@ bool batch_publish(struct batch *b, struct err *e)
     }
     if (publish_groups(b, e) && publish_boards(b, e) && publish_servers(b, e) &&
         publish_failures(b, e) && batch_finish_row(b, "success", b->result, e) &&
-        move_pointer(b, e) && pg_run(b->main, "COMMIT", e)) {
-        b->published = true;
+        move_pointer(b, e) && pg_run(b->main, "COMMIT; " BATCH_UNLOCK_SQL, e)) {
+        b->published = b->unlocked = true;
         return true;
     }
     return false;

@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -22,7 +23,8 @@
 
 #define READ_AT_ONCE (64 * KIB)
 #define IN_MAX       (2 * CHILD_FRAME_MAX) /* a frame, and what was read behind it */
-#define KEEP_BYTES   (256 * KIB)           /* more than this is given back after a long frame */
+#define MAPPED_BYTES (4 * MIB)
+#define KEEP_BYTES   (256 * KIB) /* more than this is given back after a long frame */
 
 static struct child_share *share;
 
@@ -272,6 +274,17 @@ static bool take_descriptors(void)
            fcntl(CHILD_FD, F_SETFD, FD_CLOEXEC) == 0;
 }
 
+/*
+ * What a small batch has freed stays for the next one: to give it back and to be given it again
+ * costs as much as the scoring. Larger blocks are mapped, so that they can grow in place and go
+ * back at once; batch_after() gives back what is still too much.
+ */
+static void keep_small_memory(void)
+{
+    mallopt(M_MMAP_THRESHOLD, MAPPED_BYTES);
+    mallopt(M_TRIM_THRESHOLD, 4 * MAPPED_BYTES);
+}
+
 int child_main(const struct settings *s, int64_t supervisor_pid)
 {
     struct buf in;
@@ -283,6 +296,7 @@ int child_main(const struct settings *s, int64_t supervisor_pid)
         log_error("child.not_ready", "error=%s", LOGQ(strerror(errno)));
         return 1;
     }
+    keep_small_memory();
     figures_attach(s, CHILD_FIGURES_FD);
     close(CHILD_FIGURES_FD);
     buf_init(&in, IN_MAX);

@@ -57,11 +57,8 @@ static void keep(PGconn *c)
 
 void pg_keep_leave(PGconn *c)
 {
-    struct err e;
-
     if (!c || count == PG_KEEP_MAX || PQstatus(c) != CONNECTION_OK ||
-        PQtransactionStatus(c) != PQTRANS_IDLE ||
-        !pg_run(c, "SELECT pg_advisory_unlock_all()", &e)) {
+        PQtransactionStatus(c) != PQTRANS_IDLE) {
         PQfinish(c);
         return;
     }

@@ -21,8 +21,8 @@ PGconn *pg_keep_take(void) MUST_CHECK;
 bool pg_keep_is_gone(const PGconn *c);
 
 /*
- * Takes the session over. It is kept when it is whole and in no transaction, and all its advisory
- * locks are let go; otherwise it is closed. NULL is fine.
+ * Takes the session over, whose locks the caller has let go. It is kept when it is whole and in no
+ * transaction; otherwise it is closed. NULL is fine.
  */
 void pg_keep_leave(PGconn *c);
 /* The same for one in a transaction that only read, has no lock, and need not be waited for. */
