@@ -138,13 +138,14 @@ static unsigned form_of(const struct request *rq)
     return (rq->gzip ? FORM_GZIP : 0) | (loop_is_stale(rq->loop) ? FORM_STALE : 0);
 }
 
-static void send_from(const struct request *rq, const struct image *img, struct body *body)
+static void send_from(const struct request *rq, const struct image *img, struct body *body,
+                      bool at_once)
 {
     const struct image_header *head = img->head;
     bool stale = loop_is_stale(rq->loop);
     int64_t now_us = clock_wall_us();
     char etag[LOOP_ETAG_SIZE];
-    struct reply r = {.status = 200, .age_s = -1};
+    struct reply r = {.status = 200, .age_s = -1, .at_once = at_once};
 
     r.etag = img == rq->loop->image ? rq->loop->etag[stale][body->gzip]
                                     : loop_etag(img, stale, body->gzip, etag);
@@ -163,7 +164,7 @@ static void send_and_cache(const struct request *rq, const struct image *img, st
     if (cache && img == rq->loop->image) {
         cache_put(rq->loop->cache, evhttp_request_get_uri(rq->http), form_of(rq), body);
     }
-    send_from(rq, img, body);
+    send_from(rq, img, body, false);
 }
 
 void board_send(const struct request *rq, struct body *body, bool cache)
@@ -199,7 +200,7 @@ bool board_answer_cached(const struct request *rq)
         body = cache_get(rq->loop->cache, target, form_of(rq));
     }
     if (body) {
-        send_from(rq, rq->loop->image, body);
+        send_from(rq, rq->loop->image, body, true);
     }
     return body != NULL;
 }
@@ -360,7 +361,7 @@ static void answer_older(const struct request *rq, const struct board_query *q, 
     }
     body = render(rq, q, older, board);
     if (body) {
-        send_from(rq, older, body);
+        send_from(rq, older, body, false);
         body_unref(body);
     } else {
         reply_unavailable(rq, "The service is out of memory.");

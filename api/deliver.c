@@ -73,7 +73,7 @@ void deliver(struct conns *conns, struct evhttp_request *http, const struct buf 
     if (conn) { /* else the client has gone meanwhile */
         bev = evhttp_connection_get_bufferevent(conn);
         out = bufferevent_get_output(bev);
-        if (evbuffer_get_length(out) == 0) {
+        if ((!p || p->at_once) && evbuffer_get_length(out) == 0) {
             sent = write_now(bufferevent_getfd(bev), head, p);
         }
         if (sent < len) {

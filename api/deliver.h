@@ -12,6 +12,11 @@ struct deliver_payload {
     const char *data;
     size_t len;
     struct body *owner; /* has the bytes, and is kept until they are written; NULL: they last */
+    /*
+     * Written now; else when the loop has made the other answers of this turn. While one is made
+     * the client would be woken for the one before, again and again, and take our processor.
+     */
+    bool at_once;
 };
 
 /*

@@ -222,12 +222,12 @@ static void send_reply(const struct request *rq, const struct reply *r, bool gzi
 
 void reply_body(const struct request *rq, const struct reply *r, struct body *b)
 {
-    send_reply(rq, r, b->gzip, &(struct deliver_payload){b->data, b->len, b});
+    send_reply(rq, r, b->gzip, &(struct deliver_payload){b->data, b->len, b, r->at_once});
 }
 
 void reply_static(const struct request *rq, const struct reply *r, const struct reply_bytes *b)
 {
-    send_reply(rq, r, b->gzip, &(struct deliver_payload){b->data, b->len, NULL});
+    send_reply(rq, r, b->gzip, &(struct deliver_payload){b->data, b->len, NULL, true});
 }
 
 void reply_buf(const struct request *rq, const struct reply *r, struct buf *b)
@@ -303,7 +303,7 @@ static void send_problem(const struct request *rq, const struct problem *p)
     add_header(rq->http, "Cache-Control", "no-store");
     if (rq->loop) {
         head_begin(rq, p->status);
-        finish_with(rq, p->status, &(struct deliver_payload){body->data, body->len, body});
+        finish_with(rq, p->status, &(struct deliver_payload){body->data, body->len, body, true});
     } else {
         refuse_by_evhttp(rq, p->status, body);
     }

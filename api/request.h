@@ -29,6 +29,7 @@ struct reply {
     const char *type;  /* media type; NULL: JSON */
     const char *cache; /* Cache-Control instead of the one that max_age_s makes, or NULL */
     const char *vary;  /* what it depends on beside Accept-Encoding (", Cookie"), or NULL */
+    bool at_once;      /* the body was at hand, see deliver.h */
 };
 
 /* Bytes that last as long as the program does. */
