@@ -16,7 +16,7 @@ TEST_DEPS_score   := worker/score.o worker/order.o worker/population.o worker/na
 TEST_DEPS_term := ctl/term.o
 TEST_DEPS_top := ctl/top_rates.o ctl/top_print.o ctl/top_panes.o ctl/table.o ctl/term.o
 TEST_DEPS_table := ctl/table.o ctl/term.o
-TEST_DEPS_image := api/image.o api/image_build.o api/image_file.o api/image_load.o api/state_file.o
+TEST_DEPS_image := api/image.o api/image_build.o api/image_before.o api/image_finish.o api/image_file.o api/image_load.o api/state_file.o
 TEST_DEPS_query := api/query.o api/negotiate.o
 # The task table knows every task, so all of the worker but its main().
 TEST_DEPS_job := $(patsubst %.c,%.o,$(filter-out worker/main.c,$(wildcard worker/*.c)))
@@ -33,7 +33,7 @@ TEST_DEPS_plan := scheduler/plan.o
 TEST_DEPS_ctl_events := ctl/events_line.o ctl/term.o test/unit/wire_data.o
 TEST_DEPS_cursor := api/cursor.o
 TEST_DEPS_fold := api/fold.o
-TEST_DEPS_complete := api/complete.o api/fold.o api/image.o api/image_build.o
+TEST_DEPS_complete := api/complete.o api/fold.o api/image.o api/image_build.o api/image_before.o api/image_finish.o
 TEST_DEPS_cors := api/cors.o
 TEST_DEPS_details := api/details.o api/details_file.o api/detail.o api/packed.o api/state_file.o
 TEST_DEPS_alert := scheduler/alert_facts.o scheduler/alert_send.o
