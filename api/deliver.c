@@ -1,6 +1,6 @@
 /*
  * evhttp's own way is to print each header into a buffer, to ask the loop when the socket can be
- * written to, and to take that wish back: for a small answer three quarters of its whole work. But
+ * written to, and to take that wish back: for a small answer half of its whole work. But
  * it also sends answers piece by piece, where the pieces are the program's and only their end is
  * evhttp's: evhttp_send_reply_end(). It looks whether the connection's buffer is empty and, if so,
  * turns to the next request; else it does that when the buffer has become empty.

@@ -257,7 +257,7 @@ struct image *image_adopt(void *block, size_t bytes)
     return img;
 }
 
-struct image *image_open(void *block, size_t bytes, enum image_check check, struct err *e)
+struct image *image_open(void *block, size_t bytes, struct err *e)
 {
     struct image *img;
 
@@ -268,8 +268,7 @@ struct image *image_open(void *block, size_t bytes, enum image_check check, stru
     if (!check_header(block, bytes, e)) {
         return NULL;
     }
-    if (check == IMAGE_CHECK_ALL &&
-        image_crc(block, bytes) != ((const struct image_header *)block)->crc) {
+    if (image_crc(block, bytes) != ((const struct image_header *)block)->crc) {
         refuse(e, "its checksum is wrong");
         return NULL;
     }

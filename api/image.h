@@ -127,8 +127,6 @@ struct image {
     const int64_t *times;
 };
 
-enum image_check { IMAGE_CHECK_ALL, IMAGE_CHECK_NO_CRC };
-
 /* A view of a block that the builder has just made, which needs no check; otherwise as image_open.
  */
 struct image *image_adopt(void *block, size_t bytes) MUST_CHECK;
@@ -137,8 +135,7 @@ struct image *image_adopt(void *block, size_t bytes) MUST_CHECK;
  * Checks every offset, index and text of the block and makes a view with one reference. block is a
  * mapping of `bytes` bytes; the view owns it on success, the caller still does on failure.
  */
-struct image *image_open(void *block, size_t bytes, enum image_check check,
-                         struct err *e) MUST_CHECK;
+struct image *image_open(void *block, size_t bytes, struct err *e) MUST_CHECK;
 struct image *image_ref(struct image *img);
 void image_unref(struct image *img); /* NULL is fine */
 

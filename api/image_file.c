@@ -43,7 +43,7 @@ static struct image *map_and_check(int fd, struct err *e)
                 strerror(errno));
         return NULL;
     }
-    img = image_open(block, (size_t)st.st_size, IMAGE_CHECK_ALL, e);
+    img = image_open(block, (size_t)st.st_size, e);
     if (!img) {
         munmap(block, (size_t)st.st_size);
     }

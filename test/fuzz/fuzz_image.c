@@ -51,7 +51,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     void *block;
 
     if (size < sizeof head) {
-        return image_open((void *)(uintptr_t)data, size, IMAGE_CHECK_ALL, &e) != NULL;
+        return image_open((void *)(uintptr_t)data, size, &e) != NULL;
     }
     block = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
     if (block == MAP_FAILED) {
@@ -65,7 +65,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     head.size = size;
     memcpy(block, &head, sizeof head);
     ((struct image_header *)block)->crc = image_crc(block, size);
-    img = image_open(block, size, IMAGE_CHECK_ALL, &e);
+    img = image_open(block, size, &e);
     if (!img) {
         munmap(block, size);
         return 0;
