@@ -10,7 +10,7 @@
 #define LOCK_TRIES        3
 #define TERMINATE_WAIT_MS "10000"
 
-static bool try_lock(struct batch *b, bool *locked, struct err *e)
+static bool try_lock(struct batch *b, struct err *e)
 {
     char key[32];
     const char *values[] = {key};
@@ -18,7 +18,7 @@ static bool try_lock(struct batch *b, bool *locked, struct err *e)
 
     snprintf(key, sizeof key, "%" PRId64, SCHEMA_LOCK_BATCH);
     r = pg_exec_params(b->main, "SELECT pg_try_advisory_lock($1)", 1, values, e);
-    *locked = r && PQgetvalue(r, 0, 0)[0] == 't';
+    b->locked = r && PQgetvalue(r, 0, 0)[0] == 't';
     PQclear(r);
     return r != NULL;
 }
@@ -93,13 +93,11 @@ static bool handle_holder(struct batch *b, struct err *e)
 
 bool batch_lock(struct batch *b, struct err *e)
 {
-    bool locked = false;
-
-    for (int i = 0; i < LOCK_TRIES; i++) {
-        if (!try_lock(b, &locked, e)) {
+    for (int i = 0; i < LOCK_TRIES && !b->locked; i++) {
+        if (!try_lock(b, e)) {
             return false;
         }
-        if (locked) {
+        if (b->locked) {
             return true;
         }
         if (!handle_holder(b, e)) {
@@ -109,6 +107,7 @@ bool batch_lock(struct batch *b, struct err *e)
             return true;
         }
     }
-    return err_set(e, ERR_RETRYABLE, "OperationalError",
+    return b->locked ||
+           err_set(e, ERR_RETRYABLE, "OperationalError",
                    "the lock of the batch is held by an earlier attempt that does not end");
 }

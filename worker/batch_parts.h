@@ -29,7 +29,10 @@ struct batch {
     PGconn *main; /* the session that has the lock and publishes */
     bool claimed; /* the run's row says that we are at it */
     bool published;
-    bool unlocked; /* main has let the lock go */
+    bool locked;                        /* main has the lock, from the claim on */
+    bool unlocked;                      /* main has let the lock go */
+    PGconn *readers[BATCH_READERS_MAX]; /* have read, and are in transactions still */
+    int reader_count;
     char owner[UUID_SIZE];
     int64_t run_id;
     int attempt;
@@ -67,6 +70,8 @@ cJSON *batch_make_result(const struct batch *b, const char *status) MUST_CHECK;
 /* Writes state, counts, phases and result into the run's row; fails when it is not ours any more.
  */
 bool batch_finish_row(struct batch *b, const char *state, const cJSON *result, struct err *e);
+/* The same for one that has succeeded, and makes its generation the live one, of which it tells. */
+bool batch_finish_and_switch(struct batch *b, struct err *e);
 
 /* Fills in *e and returns false. */
 bool batch_no_memory(struct err *e);
@@ -77,6 +82,9 @@ bool batch_set_parameter(PGconn *c, const char *name, const char *value, struct 
 
 /* batch_read.c, batch_rows.c, batch_salvage.c: characters into people and failures */
 bool batch_read(struct batch *b, struct err *e);
+/* Keeps the readers for the next batch. last_word: SQL for one of them, which begins with COMMIT.
+ */
+void batch_leave_readers(struct batch *b, const char *last_word);
 #define BATCH_ROW_FIELDS 8
 #define BATCH_SQL_MAX    1024 /* a COPY of these columns */
 /* SELECT list that batch_take_row understands. */
@@ -96,13 +104,16 @@ bool batch_keep(struct batch *b, struct err *e);
 bool batch_score(struct batch *b, struct err *e);
 
 /*
- * batch_write.c: the generation; batch_publish.c: all that goes with it, and COMMIT. The server
- * makes the table from batch_begin_write() on, and main is asked nothing until batch_write().
+ * batch_write.c: the generation; batch_publish.c, batch_servers.c: all that goes with it, and
+ * COMMIT. The server makes the table from batch_begin_write() on, and main is asked nothing until
+ * batch_write().
  */
 bool batch_begin_write(const struct batch *b, struct err *e);
 bool batch_write(struct batch *b, struct err *e);
 bool batch_attach(struct batch *b, struct err *e);
 bool batch_publish(struct batch *b, struct err *e);
+bool batch_publish_groups(struct batch *b, struct err *e);
+bool batch_publish_servers(struct batch *b, struct err *e);
 
 /* batch_history.c: the day's point of everybody, unless it is there; a failure is only logged. */
 void batch_write_history(PGconn *c, const char *zone);

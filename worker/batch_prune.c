@@ -22,11 +22,8 @@ static const char OLD_GENERATIONS_SQL[] =
 
 /* Each in a transaction of its own; none matters to the run that has been published. */
 static const char *const STATEMENTS[] = {
-    "DELETE FROM ranking_boards AS t USING ranking_state AS s"
-    " WHERE t.run_id <> s.run_id AND t.run_id IS DISTINCT FROM s.previous_run_id",
-
     /* They go after their generation: who still reads one needs its names. */
-    "DELETE FROM ranking_groups WHERE to_regclass('ranking_entries_' || run_id) IS NULL",
+    "DELETE FROM ranking_group_lists WHERE to_regclass('ranking_entries_' || run_id) IS NULL",
 
     "DELETE FROM batch_failures WHERE run_id <= (SELECT id FROM batch_runs ORDER BY id DESC"
     " OFFSET " RUNS_WITH_FAILURES " LIMIT 1)",
@@ -41,7 +38,7 @@ static const char *const STATEMENTS[] = {
     " WHERE state = 'running' AND started_at < now() - interval '2 hours'",
 
     /* The lists are rewritten whole by each run; do not wait for autovacuum to notice. */
-    "VACUUM (SKIP_LOCKED) ranking_boards, ranking_groups, batch_failures",
+    "VACUUM (SKIP_LOCKED) ranking_group_lists, batch_failures",
 };
 
 static void drop_generation(PGconn *c, const char *id)

@@ -101,25 +101,29 @@ static bool use_stored_result(struct batch *b, const PGresult *r, struct err *e)
 }
 
 /*
- * The first attempt makes the row; *inserted is false when it is there already. Not flushed: were
- * the claim lost in a crash of the server, so would be all that follows it.
+ * The first attempt makes the row, and tries the lock while it is at it; *inserted is false when
+ * the row is there already. Not flushed: were the claim lost in a crash of the server, so would be
+ * all that follows it.
  */
 static bool insert_row(struct batch *b, bool *inserted, struct err *e)
 {
     char slot[32];
     char rules[16];
-    const char *values[] = {b->req->id, slot, b->owner, b->req->worker, rules};
+    char key[32];
+    const char *values[] = {b->req->id, slot, b->owner, b->req->worker, rules, key};
     PGresult *r;
 
     snprintf(slot, sizeof slot, "%" PRId64, b->req->slot_unix_s);
     snprintf(rules, sizeof rules, "%d", POWER_RULES_VERSION);
+    snprintf(key, sizeof key, "%" PRId64, SCHEMA_LOCK_BATCH);
     r = pg_exec_params(b->main,
                        "INSERT INTO batch_runs"
                        " (task_id, slot, owner, backend_pid, worker, state, rules_version)"
                        " SELECT $1, CASE WHEN $2::bigint >= 0 THEN to_timestamp($2::bigint) END,"
                        "        $3::uuid, pg_backend_pid(), $4, 'running', $5::integer"
                        " FROM set_config('synchronous_commit', 'off', true)"
-                       " ON CONFLICT (task_id) DO NOTHING RETURNING id",
+                       " ON CONFLICT (task_id) DO NOTHING"
+                       " RETURNING id, pg_try_advisory_lock($6)",
                        ARRAY_LEN(values), values, e);
     if (!r) {
         return false;
@@ -127,6 +131,7 @@ static bool insert_row(struct batch *b, bool *inserted, struct err *e)
     *inserted = PQntuples(r) == 1;
     if (*inserted) {
         b->run_id = batch_cell_i64(r, 0);
+        b->locked = PQgetvalue(r, 0, 1)[0] == 't';
         b->attempt = 1;
     }
     PQclear(r);
@@ -227,13 +232,40 @@ static char *phases_json(const struct batch *b)
     return text;
 }
 
-bool batch_finish_row(struct batch *b, const char *state, const cJSON *result, struct err *e)
+#define FINISH_SQL                                                                                 \
+    "UPDATE batch_runs SET state = $3, processed = $4, failed = $5, servers = $6,"                 \
+    " entries = $7::bigint, phases = $8, result = $9, finished_at = clock_timestamp(),"            \
+    " error = NULL WHERE id = $1 AND owner = $2 AND state = 'running'"
+#define FINISH_VALUES 9
+
+#define SWITCH_SQL                                                                                 \
+    "WITH done AS (" FINISH_SQL " RETURNING id),"                                                  \
+    " moved AS (INSERT INTO ranking_state AS s (run_id, generated_at, entries)"                    \
+    " SELECT id, 'epoch'::timestamptz + $10::bigint * interval '1 microsecond', $7::bigint"        \
+    " FROM done ON CONFLICT (only_row) DO UPDATE SET previous_run_id = s.run_id,"                  \
+    " run_id = excluded.run_id, generated_at = excluded.generated_at,"                             \
+    " entries = excluded.entries RETURNING s.run_id)"                                              \
+    " SELECT pg_notify($11, run_id::text) FROM moved"
+#define SWITCH_VALUES 11
+
+/* sql is one of the two above. */
+static bool finish_row(struct batch *b, const char *sql, int count, const char *state,
+                       const cJSON *result, struct err *e)
 {
-    char run[24], processed[24], failed[24], servers[24], entries[24];
+    char run[24], processed[24], failed[24], servers[24], entries[24], now[24];
     char *result_text = json_print(result);
     char *phases = phases_json(b);
-    const char *values[] = {run,     b->owner, state,  processed,  failed,
-                            servers, entries,  phases, result_text};
+    const char *values[] = {run,
+                            b->owner,
+                            state,
+                            processed,
+                            failed,
+                            servers,
+                            entries,
+                            phases,
+                            result_text,
+                            now,
+                            SCHEMA_NOTIFY_CHANNEL};
     PGresult *r = NULL;
     bool ours;
 
@@ -242,13 +274,9 @@ bool batch_finish_row(struct batch *b, const char *state, const cJSON *result, s
     snprintf(failed, sizeof failed, "%" PRIu64, b->failed);
     snprintf(servers, sizeof servers, "%" PRIu32, b->servers);
     snprintf(entries, sizeof entries, "%" PRIu32, b->order.count);
+    snprintf(now, sizeof now, "%" PRId64, b->now_us);
     if (result_text && phases) {
-        r = pg_exec_params(b->main,
-                           "UPDATE batch_runs SET state = $3, processed = $4, failed = $5,"
-                           " servers = $6, entries = $7, phases = $8, result = $9,"
-                           " finished_at = clock_timestamp(), error = NULL"
-                           " WHERE id = $1 AND owner = $2 AND state = 'running'",
-                           ARRAY_LEN(values), values, e);
+        r = pg_exec_params(b->main, sql, count, values, e);
     } else {
         batch_no_memory(e);
     }
@@ -261,6 +289,16 @@ bool batch_finish_row(struct batch *b, const char *state, const cJSON *result, s
     }
     PQclear(r);
     return ours;
+}
+
+bool batch_finish_row(struct batch *b, const char *state, const cJSON *result, struct err *e)
+{
+    return finish_row(b, FINISH_SQL, FINISH_VALUES, state, result, e);
+}
+
+bool batch_finish_and_switch(struct batch *b, struct err *e)
+{
+    return finish_row(b, SWITCH_SQL, SWITCH_VALUES, "success", b->result, e);
 }
 
 /* A run that was cancelled stays that; how long its phases took is of interest all the same. */

@@ -20,7 +20,7 @@ static bool has_spoken(PGconn *c)
     return poll(&fd, 1, 0) != 0;
 }
 
-/* What pg_keep_leave_reader() sent has ended well, or nothing was sent. */
+/* What pg_keep_leave_with() sent has ended well, or nothing was sent. */
 static bool is_at_rest(PGconn *c)
 {
     struct err e;
@@ -65,12 +65,11 @@ void pg_keep_leave(PGconn *c)
     keep(c);
 }
 
-void pg_keep_leave_reader(PGconn *c)
+void pg_keep_leave_with(PGconn *c, const char *sql)
 {
     struct err e;
 
-    if (count == PG_KEEP_MAX || PQtransactionStatus(c) != PQTRANS_INTRANS ||
-        !pg_run_begin(c, "COMMIT", &e)) {
+    if (count == PG_KEEP_MAX || !pg_run_begin(c, sql, &e)) {
         PQfinish(c);
         return;
     }

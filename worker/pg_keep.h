@@ -25,8 +25,11 @@ bool pg_keep_is_gone(const PGconn *c);
  * transaction; otherwise it is closed. NULL is fine.
  */
 void pg_keep_leave(PGconn *c);
-/* The same for one in a transaction that only read, has no lock, and need not be waited for. */
-void pg_keep_leave_reader(PGconn *c);
+/*
+ * The same after a last statement that nobody waits for; it has to end a transaction that there is,
+ * and leave no lock behind. Whoever takes the session next finds out how it went.
+ */
+void pg_keep_leave_with(PGconn *c, const char *sql);
 
 /*
  * Closes those that were left PG_KEEP_IDLE_MS ago. Returns the milliseconds until the next one is

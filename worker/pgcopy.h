@@ -76,10 +76,6 @@ static inline char *pgcopy_put_null(char *p)
 {
     return pgcopy_put_u32(p, UINT32_MAX);
 }
-static inline char *pgcopy_put_i16(char *p, int16_t v)
-{
-    return pgcopy_put_u16(pgcopy_put_u32(p, sizeof v), (uint16_t)v);
-}
 static inline char *pgcopy_put_i32(char *p, int32_t v)
 {
     return pgcopy_put_u32(pgcopy_put_u32(p, sizeof v), (uint32_t)v);
@@ -107,13 +103,23 @@ static inline char *pgcopy_put_text(char *p, const char *text, size_t len)
     memcpy(p, text, len);
     return p + len;
 }
-/* jsonb travels as a version byte and its text. */
-static inline char *pgcopy_put_jsonb(char *p, const char *text, size_t len)
+/*
+ * The head of an array of one dimension: its n > 0 elements follow, each put like a field of its
+ * own, element_bytes in all. Source: array_recv() of PostgreSQL.
+ */
+#define PGCOPY_ARRAY_HEAD_SIZE 24
+#define PGCOPY_OID_INT8        20
+#define PGCOPY_OID_INT4        23
+#define PGCOPY_OID_VARCHAR     1043
+static inline char *pgcopy_put_array(char *p, uint32_t element_oid, uint32_t n,
+                                     size_t element_bytes)
 {
-    p = pgcopy_put_u32(p, (uint32_t)len + 1);
-    *p++ = 1;
-    memcpy(p, text, len);
-    return p + len;
+    p = pgcopy_put_u32(p, (uint32_t)(PGCOPY_ARRAY_HEAD_SIZE - 4 + element_bytes));
+    p = pgcopy_put_u32(p, 1); /* dimensions */
+    p = pgcopy_put_u32(p, 0); /* no NULLs */
+    p = pgcopy_put_u32(p, element_oid);
+    p = pgcopy_put_u32(p, n);
+    return pgcopy_put_u32(p, 1); /* number of the first */
 }
 
 /* Between the Unix epoch and PostgreSQL's, 2000-01-01. */

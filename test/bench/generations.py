@@ -20,7 +20,7 @@ COPY_SIDE = "INSERT INTO {table} SELECT {new}, {columns} FROM {table} WHERE run_
 PUBLISH = """
     BEGIN;
     UPDATE ranking_state SET previous_run_id = run_id, run_id = {run_id}, generated_at = now();
-    UPDATE ranking_boards SET generated_at = now() WHERE run_id = {run_id};
+    UPDATE ranking_servers SET generated_at = now() WHERE run_id = {run_id} AND total IS NOT NULL;
     NOTIFY aion2_ranking, '{run_id}';
     COMMIT;
 """
@@ -44,7 +44,7 @@ def _copy(database, old):
     database.script(COPY_ENTRIES.format(
         new=new, old=old, columns=_columns_after_run_id(database, "ranking_entries")))
     database.query(f"VACUUM (FREEZE, ANALYZE) ranking_entries_{new}")
-    for table in ("ranking_groups", "ranking_boards", "server_stats"):
+    for table in ("ranking_group_lists", "ranking_servers"):
         database.script(COPY_SIDE.format(table=table, new=new, old=old,
                                          columns=_columns_after_run_id(database, table)))
     return new

@@ -138,8 +138,8 @@ B2 = 13  # of tier_name()
 
 # Ranks by score as the batch makes them; every character gets the score that `score` says.
 _GROUPS = """
-INSERT INTO ranking_groups
-SELECT {run}, row_number() OVER () - 1, server, class
+INSERT INTO ranking_group_lists
+SELECT {run}, 0, array_agg(server), array_agg(class)
 FROM (SELECT DISTINCT server, class FROM characters WHERE {where}) AS c
 """
 _FILL = """

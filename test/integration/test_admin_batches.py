@@ -174,12 +174,12 @@ def test_cancelled_before_it_began(admin, pg, spawn, env, redis_server):
 
 def test_a_failed_run_tells_how_far_it_came(admin, pg, spawn, env):
     populate(pg, 3)
-    pg.query("DROP TABLE server_stats CASCADE; SELECT 1")
+    pg.query("DROP TABLE ranking_servers CASCADE; SELECT 1")
     task = start(admin)
     spawn("aion2-worker", env={**env, "RETRY_BASE_SECONDS": "0"})
     wait_for(lambda: state_of_row(pg, task) == "failed", 30, "the failure")
     [(error, phases)] = pg.query("SELECT error, phases FROM batch_runs WHERE task_id = %s", (task,))
-    assert "server_stats" in error and {"read", "score", "write", "publish"} <= set(phases)
+    assert "ranking_servers" in error and {"read", "score", "write", "publish"} <= set(phases)
 
 
 def state_of_row(pg, task):

@@ -190,13 +190,13 @@ def test_a_real_batch_that_fails_for_good(pg, redis_server, spawn, env, alert_en
     spawn("aion2-worker", {**env, "RETRY_BASE_SECONDS": "0"})
     spawn("aion2-beat", alert_env)
     assert ctl("call", BATCH, "--wait", "60").returncode == 0
-    pg.query("ALTER TABLE ranking_groups RENAME TO elsewhere")
+    pg.query("ALTER TABLE ranking_group_lists RENAME TO elsewhere")
     assert ctl("call", BATCH, "--wait", "60").returncode == 1
     wait_for_letter(redis_server, "batch_failed")
     hurry(redis_server)
     wait_for(lambda: receiver.posts, 30, "the letter")
-    assert "ranking_groups" in json.loads(receiver.posts[0][2])["attachments"][0]["text"]
-    pg.query("ALTER TABLE elsewhere RENAME TO ranking_groups")
+    assert "ranking_group_lists" in json.loads(receiver.posts[0][2])["attachments"][0]["text"]
+    pg.query("ALTER TABLE elsewhere RENAME TO ranking_group_lists")
     assert ctl("call", BATCH, "--wait", "60").returncode == 0
     wait_for(lambda: "batch_failed" not in state(redis_server)["alerts"], 30, "its end")
 

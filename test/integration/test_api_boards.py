@@ -170,8 +170,8 @@ def test_a_known_server_without_entries_and_an_unknown_one(board):
 
 def test_details_of_servers(board, pg):
     run = board.run
-    pg.script(f"INSERT INTO server_stats VALUES ({run}, 'Siel', 9, 1, 2, 3, 4, 5, 6, 7, 8, '{{}}'),"
-              f" ({run}, 'Gone', 9, 1, 2, 3, 4, 5, 6, 7, 8, '{{}}')")
+    pg.script("INSERT INTO ranking_servers (run_id, server, sample_size, averages)"
+              f" SELECT {run}, unnest(ARRAY['Siel', 'Gone']), 9, '{{1, 2, 3, 4, 5, 6, 7, 8}}'")
     pg.script("UPDATE ranking_state SET generated_at = clock_timestamp(); NOTIFY aion2_ranking, 'again'")
 
     def details():

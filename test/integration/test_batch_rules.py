@@ -92,10 +92,10 @@ def test_no_data_writes_nothing(pg, rows):
 def test_no_data_leaves_the_board(pg):
     add(pg, rows_with([GOOD]))
     batch(pg)
-    before = pg.query("SELECT * FROM ranking_current")
+    before = pg.query("SELECT * FROM ranking_current ORDER BY rank")
     pg.query("UPDATE characters SET stats_payload = NULL")
     assert batch(pg)["status"] == "no_data"
-    assert pg.query("SELECT * FROM ranking_current") == before
+    assert pg.query("SELECT * FROM ranking_current ORDER BY rank") == before
 
 
 def test_only_empty_payloads_publish_an_empty_board(pg):

@@ -17,7 +17,7 @@ from harness import wait_for
 POINTS = {
     "reading": ("characters", "ACCESS EXCLUSIVE"),
     "writing": ("ranking_entries", "ACCESS EXCLUSIVE"),
-    "publishing": ("ranking_boards", "EXCLUSIVE"),
+    "publishing": ("ranking_servers", "EXCLUSIVE"),
     "switching": ("ranking_state", "EXCLUSIVE"),
 }
 
@@ -56,10 +56,10 @@ def populate(pg, n=30):
 
 def published(pg):
     """All that readers see, and the tables behind it."""
-    return (pg.query("SELECT * FROM ranking_state"), pg.query("SELECT * FROM ranking_current"),
+    return (pg.query("SELECT * FROM ranking_state"), pg.query("SELECT * FROM ranking_current ORDER BY rank"),
             pg.query("SELECT * FROM ranking_snapshots ORDER BY server"),
             pg.query("SELECT * FROM ranking_groups ORDER BY run_id, group_no"),
-            pg.query("SELECT * FROM server_stats"), generations(pg))
+            pg.query("SELECT * FROM server_stats ORDER BY run_id, server"), generations(pg))
 
 
 def generations(pg):
@@ -211,12 +211,12 @@ def test_a_permanent_error_is_noted_and_can_be_retried(pg):
     populate(pg)
     batch(pg)
     before = published(pg)
-    pg.query("ALTER TABLE server_stats RENAME TO elsewhere")
+    pg.query("ALTER TABLE ranking_servers RENAME TO elsewhere")
     done = run_batch(pg, "wrong")
-    pg.query("ALTER TABLE elsewhere RENAME TO server_stats")
+    pg.query("ALTER TABLE elsewhere RENAME TO ranking_servers")
     assert error_line(done).startswith("permanent DatabaseError: publish: ")
     assert published(pg) == before
-    assert "server_stats" in pg.value("SELECT error FROM batch_runs WHERE state = 'failed'")
+    assert "ranking_servers" in pg.value("SELECT error FROM batch_runs WHERE state = 'failed'")
     check(pg, batch(pg, "wrong"))
     assert runs(pg)[1] == ("wrong", 2, "success")
 
@@ -401,7 +401,7 @@ def test_thirty_runs_leave_two_generations(pg):
                         ) == [(previous,), (live,)]
     assert pg.value("SELECT count(*) FROM server_stats") == 30 * 20
     # 25 more runs keep their rows of averages and failures, and no generation
-    kept = pg.value("SELECT sum(pg_total_relation_size(c)) FROM unnest(ARRAY['server_stats',"
+    kept = pg.value("SELECT sum(pg_total_relation_size(c)) FROM unnest(ARRAY['ranking_servers',"
                     " 'batch_failures', 'batch_runs']::regclass[]) AS c")
     assert sizes[1] - sizes[0] < kept + 2_000_000
 
@@ -428,7 +428,7 @@ def test_the_log_is_logfmt_when_cleaning_up_has_to_wait(pg):
     """VACUUM passes over a table that somebody else cleans, and would warn of it."""
     populate(pg)
     conn = pg.connect(autocommit=False)
-    conn.cursor().execute("LOCK TABLE ranking_boards IN SHARE UPDATE EXCLUSIVE MODE")
+    conn.cursor().execute("LOCK TABLE ranking_group_lists IN SHARE UPDATE EXCLUSIVE MODE")
     done = run_batch(pg)
     conn.close()
     assert done.returncode == 0

@@ -82,10 +82,10 @@ def test_another_worker_gets_the_lock(pg, jobs, worker, redis_server, spawn):
 
 def test_the_session_of_a_batch_that_failed_is_not_kept(pg, jobs, worker):
     run(jobs, "one")
-    pg.query("ALTER TABLE server_stats RENAME TO server_stats_away")
+    pg.query("ALTER TABLE ranking_servers RENAME TO elsewhere")
     jobs.push(TASK, id="two")
     assert jobs.ended("two")["status"] == "FAILURE"
-    pg.query("ALTER TABLE server_stats_away RENAME TO server_stats")
+    pg.query("ALTER TABLE elsewhere RENAME TO ranking_servers")
     publisher = pg.value("SELECT backend_pid FROM batch_runs WHERE task_id = 'two'")
     assert publisher not in rest(pg)
     run(jobs, "three")

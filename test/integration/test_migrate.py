@@ -216,6 +216,58 @@ def test_characters_and_what_was_added_to_them_are_kept(pg_empty):
         pg.script(f"DROP OWNED BY {role}; DROP ROLE {role}")
 
 
+BEFORE_SERVER_ROWS = """
+INSERT INTO batch_runs (id, task_id, owner, state, rules_version) OVERRIDING SYSTEM VALUE
+SELECT i, i::text, gen_random_uuid(), 'success', 1 FROM generate_series(1, 3) AS i;
+INSERT INTO ranking_groups SELECT r, n, 'S' || n % 3, repeat('한', 60) || n
+FROM generate_series(2, 3) AS r, generate_series(0, 99) AS n;
+INSERT INTO ranking_boards SELECT r, s, now() - r * interval '1 hour', length(s) * r
+FROM generate_series(2, 3) AS r, unnest(ARRAY['all', 'S0', 'S1', 'only a board']) AS s;
+INSERT INTO server_stats
+SELECT r, s, 7 * r, r, 2, 3, 4, 5, 6, 7, 9000000000, CASE s WHEN 'S1' THEN '{}' ELSE
+       '{"S5": {"min_score": 9000000000, "count": 1}, "C3": {"min_score": 12, "count": 34}, "D1": {"min_score": 0, "count": 2}}'::jsonb END
+FROM generate_series(1, 3) AS r, unnest(ARRAY['S0', 'S1', 'only stats']) AS s;
+CREATE TABLE ranking_entries_3 PARTITION OF ranking_entries FOR VALUES IN (3);
+INSERT INTO ranking_entries
+SELECT 3, n, n, n, now(), pack_places(n, (n + 2) / 3), pack_places(1, 1), pack_traits(n - 1, n, n, n % 25, n % 2 = 0), 'c' || n
+FROM generate_series(1, 100) AS n;
+INSERT INTO ranking_state (run_id, generated_at, entries, previous_run_id) VALUES (3, now(), 100, 2);
+"""
+
+
+def test_rows_of_servers_are_merged(pg_empty):
+    """0008 makes one table of three, and SQL sees the three as before."""
+    pg = pg_empty
+    pg.script("CREATE TABLE ranking_servers ()")
+    assert migrate(pg.url).returncode == 1  # everything up to that one
+    role, reader = (f"{what}_{pg.value('SELECT md5(current_database())')}" for what in ("owner", "reader"))
+    pg.script("DROP TABLE ranking_servers;" + BEFORE_SERVER_ROWS + f"""
+        CREATE ROLE {role}; CREATE ROLE {reader};
+        GRANT INSERT ON server_stats TO {reader} WITH GRANT OPTION; GRANT SELECT ON ranking_groups TO PUBLIC;
+        ALTER TABLE ranking_boards OWNER TO {role}; ALTER TABLE server_stats OWNER TO {role};
+    """)
+    views = [f"SELECT * FROM {view} ORDER BY 1, 2" for view in (
+        "ranking_groups", "ranking_boards", "server_stats", "ranking_rows", "ranking_snapshots")]
+    before = [pg.query(sql) for sql in views]
+    assert [len(rows) for rows in before] == [200, 8, 9, 100, 8]
+    try:
+        done = migrate(pg.url)
+        assert done.returncode == 0, done.stderr
+        assert [pg.query(sql) for sql in views] == before
+        assert pg.value("SELECT max(cardinality(classes)) FROM ranking_group_lists") == 32
+        assert dict(pg.query("SELECT relname, relowner::regrole::text FROM pg_class WHERE relname IN"
+                             " ('ranking_servers', 'ranking_boards', 'server_stats')")) == {
+                                 "ranking_servers": role, "ranking_boards": role, "server_stats": role}
+        assert set(pg.query("SELECT table_name, privilege_type, is_grantable FROM information_schema.role_table_grants"
+                            " WHERE grantee IN (%s, 'PUBLIC') AND table_schema = 'public'", (reader,))) == {
+                                ("server_stats", "INSERT", "YES"), ("ranking_servers", "INSERT", "YES"),
+                                ("ranking_groups", "SELECT", "NO"), ("ranking_group_lists", "SELECT", "NO")}
+        pg.query("DELETE FROM batch_runs WHERE id < 3")
+        assert pg.query("SELECT DISTINCT run_id FROM ranking_servers") == [(3,)]
+    finally:
+        pg.script(f"REASSIGN OWNED BY {role} TO CURRENT_USER; DROP OWNED BY {role}, {reader}; DROP ROLE {role}, {reader}")
+
+
 def test_several_migrators_at_once(pg_empty):
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
         runs = list(pool.map(lambda _: migrate(pg_empty.url), range(4)))

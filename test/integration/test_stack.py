@@ -188,7 +188,7 @@ def test_beat_makes_new_generations_by_itself(start_stack):
 # A lock that the batch must wait for holds it at a known point, however fast the machine is.
 PHASES = {
     "reading": "LOCK TABLE characters IN ACCESS EXCLUSIVE MODE",
-    "publishing": "LOCK TABLE ranking_boards IN SHARE MODE",
+    "publishing": "LOCK TABLE ranking_servers IN SHARE MODE",
 }
 
 

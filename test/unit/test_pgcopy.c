@@ -11,6 +11,11 @@
 
 enum { FIELDS = 7 };
 
+/* array_send(ARRAY[5, -7]) of PostgreSQL 15 */
+static const unsigned char ARRAY[] = {0, 0, 0, 1, 0, 0, 0, 0, 0,    0,    0,    23,
+                                      0, 0, 0, 2, 0, 0, 0, 1, 0,    0,    0,    4,
+                                      0, 0, 0, 5, 0, 0, 0, 4, 0xff, 0xff, 0xff, 0xf9};
+
 static char bytes[512];
 static size_t len;
 
@@ -23,7 +28,8 @@ static char *put_sample_row(char *p)
     p = pgcopy_put_null(p);
     p = pgcopy_put_double(p, 16.67);
     p = pgcopy_put_bool(p, true);
-    return pgcopy_put_jsonb(p, "{}", 2);
+    p = pgcopy_put_array(p, PGCOPY_OID_INT4, 2, 16);
+    return pgcopy_put_i32(pgcopy_put_i32(p, 5), -7);
 }
 
 static int make_sample(void **state)
@@ -56,7 +62,8 @@ static void test_what_is_written_can_be_read(void **state)
     assert_false(pgcopy_to_i64(&f[3], &i64));
     assert_true(pgcopy_to_double(&f[4], &d) && d == 16.67);
     assert_true(pgcopy_to_bool(&f[5], &b) && b);
-    assert_memory_equal(f[6].data, "\1{}", 3);
+    assert_int_equal(f[6].len, sizeof ARRAY);
+    assert_memory_equal(f[6].data, ARRAY, sizeof ARRAY);
     assert_int_equal(pgcopy_read(&r, f, FIELDS), PGCOPY_NO_MORE);
     assert_true(r.ended);
 }
