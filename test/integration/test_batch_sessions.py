@@ -2,6 +2,7 @@
 
 import pytest
 
+import harness
 from batch_lab import TASK, add
 from harness import wait_for
 from jobs import Jobs, worker_env
@@ -49,6 +50,9 @@ def test_the_next_batch_uses_the_same_sessions(pg, jobs, worker):
         run(jobs, task_id)
         assert rest(pg) == first
     assert pg.value("SELECT count(DISTINCT backend_pid) FROM batch_runs") == 1
+    # the log went to disk ahead of the commit
+    assert pg.value("SELECT count(*) FROM pg_stat_activity WHERE pid = ANY(%s)"
+                    " AND query LIKE '%%pg_logical_emit_message%%'", (first,)) == 1
 
 
 def test_sessions_that_were_ended_are_replaced(pg, jobs, worker):
@@ -90,3 +94,26 @@ def test_the_session_of_a_batch_that_failed_is_not_kept(pg, jobs, worker):
     assert publisher not in rest(pg)
     run(jobs, "three")
     assert len(rest(pg)) == KEPT
+
+
+def test_a_plain_role_is_enough(pg_empty, jobs, redis_server, spawn):
+    """It owns its database and is nobody else; a session whose last word was refused is not kept."""
+    pg = pg_empty
+    role = f"plain_{pg.value('SELECT md5(current_database())')}"
+    pg.script(f"CREATE ROLE {role} LOGIN; ALTER DATABASE {pg.name} OWNER TO {role}")
+    url = pg.url.replace("user=postgres", f"user={role}")
+    try:
+        assert harness.run_program("aion2ctl", "migrate", env={"DATABASE_URL": url}).returncode == 0
+        add(pg, [("Siel", f"c{i}", "Warrior", 1, i, {"attack": i}) for i in range(30)])
+        worker = spawn("aion2-worker", env=worker_env(redis_server, url, WORKER_CONCURRENCY=1))
+        run(jobs, "one")
+        assert len(rest(pg)) == KEPT
+        pg.query("REVOKE EXECUTE ON FUNCTION pg_logical_emit_message(boolean, text, text) FROM PUBLIC")
+        run(jobs, "two")
+        run(jobs, "three")
+        assert len(rest(pg)) == KEPT
+        assert pg.value("SELECT count(DISTINCT backend_pid) FROM batch_runs") == 1
+        worker.stop()
+    finally:
+        pg.script(f"ALTER DATABASE {pg.name} OWNER TO postgres; REASSIGN OWNED BY {role} TO postgres;"
+                  f" DROP OWNED BY {role}; DROP ROLE {role}")
