@@ -11,6 +11,8 @@
 #define ENTRY_LEVEL_MAX      ((INT32_C(1) << 17) - 1)
 #define ENTRY_PERCENTILE_MAX ((INT32_C(1) << 14) - 1)
 #define ENTRY_TIER_MAX       31
+/* Groups of a row of ranking_group_lists: row n has those from 32 n on. Migration 0008. */
+#define ENTRY_GROUPS_LISTED 32
 
 struct entry_traits {
     int32_t group;        /* number of its server and class, 0 to ENTRY_GROUP_MAX */

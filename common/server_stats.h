@@ -5,7 +5,7 @@
 #include "common/pg.h"
 
 /*
- * What each run has found out about the servers (table server_stats): averages, how many characters
+ * What each run has found out about the servers (view server_stats): averages, how many characters
  * they are of, and the lowest score of each tier. NULL and *e on failure.
  */
 #define SERVER_STATS_POINTS_MAX 500

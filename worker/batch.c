@@ -119,21 +119,11 @@ static void log_done(const struct batch *b, double seconds)
              seconds, phases);
 }
 
-static void leave_readers(struct batch *b, bool ok)
-{
-    if (ok) {
-        batch_leave_readers(b, "COMMIT");
-    }
-    for (int i = 0; i < b->reader_count; i++) {
-        PQfinish(b->readers[i]);
-    }
-}
-
 /*
  * The lock goes at once, so that the next batch may start, with the session or without it: one of a
  * run that failed is not kept.
  */
-static void leave_main(struct batch *b, bool ok)
+static void leave_session(struct batch *b, bool ok)
 {
     struct err ignored;
 
@@ -153,8 +143,7 @@ static void leave_main(struct batch *b, bool ok)
 
 static void fini(struct batch *b, bool ok)
 {
-    leave_main(b, ok);
-    leave_readers(b, ok);
+    leave_session(b, ok);
     walk_fini(&b->walk);
     free(b->places);
     order_fini(&b->order);

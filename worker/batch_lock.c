@@ -10,7 +10,7 @@
 #define LOCK_TRIES        3
 #define TERMINATE_WAIT_MS "10000"
 
-static bool try_lock(struct batch *b, struct err *e)
+static bool try_lock(struct batch *b, bool *locked, struct err *e)
 {
     char key[32];
     const char *values[] = {key};
@@ -18,7 +18,7 @@ static bool try_lock(struct batch *b, struct err *e)
 
     snprintf(key, sizeof key, "%" PRId64, SCHEMA_LOCK_BATCH);
     r = pg_exec_params(b->main, "SELECT pg_try_advisory_lock($1)", 1, values, e);
-    b->locked = r && PQgetvalue(r, 0, 0)[0] == 't';
+    *locked = r && PQgetvalue(r, 0, 0)[0] == 't';
     PQclear(r);
     return r != NULL;
 }
@@ -93,11 +93,13 @@ static bool handle_holder(struct batch *b, struct err *e)
 
 bool batch_lock(struct batch *b, struct err *e)
 {
-    for (int i = 0; i < LOCK_TRIES && !b->locked; i++) {
-        if (!try_lock(b, e)) {
+    bool locked = false;
+
+    for (int i = 0; i < LOCK_TRIES; i++) {
+        if (!try_lock(b, &locked, e)) {
             return false;
         }
-        if (b->locked) {
+        if (locked) {
             return true;
         }
         if (!handle_holder(b, e)) {
@@ -107,7 +109,6 @@ bool batch_lock(struct batch *b, struct err *e)
             return true;
         }
     }
-    return b->locked ||
-           err_set(e, ERR_RETRYABLE, "OperationalError",
+    return err_set(e, ERR_RETRYABLE, "OperationalError",
                    "the lock of the batch is held by an earlier attempt that does not end");
 }

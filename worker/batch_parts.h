@@ -29,10 +29,7 @@ struct batch {
     PGconn *main; /* the session that has the lock and publishes */
     bool claimed; /* the run's row says that we are at it */
     bool published;
-    bool locked;                        /* main has the lock, from the claim on */
-    bool unlocked;                      /* main has let the lock go */
-    PGconn *readers[BATCH_READERS_MAX]; /* have read, and are in transactions still */
-    int reader_count;
+    bool unlocked; /* main has let the lock go */
     char owner[UUID_SIZE];
     int64_t run_id;
     int attempt;
@@ -82,9 +79,6 @@ bool batch_set_parameter(PGconn *c, const char *name, const char *value, struct 
 
 /* batch_read.c, batch_rows.c, batch_salvage.c: characters into people and failures */
 bool batch_read(struct batch *b, struct err *e);
-/* Keeps the readers for the next batch. last_word: SQL for one of them, which begins with COMMIT.
- */
-void batch_leave_readers(struct batch *b, const char *last_word);
 #define BATCH_ROW_FIELDS 8
 #define BATCH_SQL_MAX    1024 /* a COPY of these columns */
 /* SELECT list that batch_take_row understands. */

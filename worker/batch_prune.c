@@ -7,7 +7,8 @@
 #include "worker/batch_parts.h"
 #include "worker/settings.h"
 
-/* Runs are kept with their averages; failures of fewer; boards only while they are readable. */
+/* Runs are kept with what they say of servers; failures of fewer; groups while they are readable.
+ */
 #define RUNS_KEPT          "2000"
 #define RUNS_WITH_FAILURES "50"
 #define DROPS_AT_ONCE      50

@@ -133,28 +133,15 @@ static bool open_pool(struct pool *pool, struct err *e)
 }
 
 /* Whatever went wrong: nobody asks what state they are in. */
-static void close_pool(struct pool *pool)
+static void close_pool(struct pool *pool, bool ok)
 {
     for (int i = 0; i < pool->count; i++) {
-        PQfinish(pool->readers[i].c);
+        if (ok) {
+            pg_keep_leave_with(pool->readers[i].c, "COMMIT");
+        } else {
+            PQfinish(pool->readers[i].c);
+        }
     }
-}
-
-/* They stay in their transactions: whoever woke them now would do so in the way of CREATE TABLE. */
-static void hand_over(struct pool *pool)
-{
-    for (int i = 0; i < pool->count; i++) {
-        pool->b->readers[i] = pool->readers[i].c;
-    }
-    pool->b->reader_count = pool->count;
-}
-
-void batch_leave_readers(struct batch *b, const char *last_word)
-{
-    for (int i = 0; i < b->reader_count; i++) {
-        pg_keep_leave_with(b->readers[i], i == 0 ? last_word : "COMMIT");
-    }
-    b->reader_count = 0;
 }
 
 static void plan_chunks(struct pool *pool)
@@ -370,11 +357,7 @@ bool batch_read(struct batch *b, struct err *e)
     pool->b = b;
     ok = run_pool(pool, e);
     data_error = pool->data_error;
-    if (ok) {
-        hand_over(pool);
-    } else {
-        close_pool(pool);
-    }
+    close_pool(pool, ok);
     free(pool);
     if (!ok && data_error) {
         log_warn("batch.unreadable", "run=%" PRId64 " text=%s", b->run_id, LOGQ(e->text));

@@ -101,29 +101,25 @@ static bool use_stored_result(struct batch *b, const PGresult *r, struct err *e)
 }
 
 /*
- * The first attempt makes the row, and tries the lock while it is at it; *inserted is false when
- * the row is there already. Not flushed: were the claim lost in a crash of the server, so would be
- * all that follows it.
+ * The first attempt makes the row; *inserted is false when it is there already. Not flushed: were
+ * the claim lost in a crash of the server, so would be all that follows it.
  */
 static bool insert_row(struct batch *b, bool *inserted, struct err *e)
 {
     char slot[32];
     char rules[16];
-    char key[32];
-    const char *values[] = {b->req->id, slot, b->owner, b->req->worker, rules, key};
+    const char *values[] = {b->req->id, slot, b->owner, b->req->worker, rules};
     PGresult *r;
 
     snprintf(slot, sizeof slot, "%" PRId64, b->req->slot_unix_s);
     snprintf(rules, sizeof rules, "%d", POWER_RULES_VERSION);
-    snprintf(key, sizeof key, "%" PRId64, SCHEMA_LOCK_BATCH);
     r = pg_exec_params(b->main,
                        "INSERT INTO batch_runs"
                        " (task_id, slot, owner, backend_pid, worker, state, rules_version)"
                        " SELECT $1, CASE WHEN $2::bigint >= 0 THEN to_timestamp($2::bigint) END,"
                        "        $3::uuid, pg_backend_pid(), $4, 'running', $5::integer"
                        " FROM set_config('synchronous_commit', 'off', true)"
-                       " ON CONFLICT (task_id) DO NOTHING"
-                       " RETURNING id, pg_try_advisory_lock($6)",
+                       " ON CONFLICT (task_id) DO NOTHING RETURNING id",
                        ARRAY_LEN(values), values, e);
     if (!r) {
         return false;
@@ -131,7 +127,6 @@ static bool insert_row(struct batch *b, bool *inserted, struct err *e)
     *inserted = PQntuples(r) == 1;
     if (*inserted) {
         b->run_id = batch_cell_i64(r, 0);
-        b->locked = PQgetvalue(r, 0, 1)[0] == 't';
         b->attempt = 1;
     }
     PQclear(r);

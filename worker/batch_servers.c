@@ -1,12 +1,11 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "common/entry.h"
 #include "worker/batch_parts.h"
 
 #define ALL_BOARD  "all"
 #define FIXED_SIZE 128 /* more than the fields of fixed size of any row here */
-#define GROUPS_LIST                                                                                \
-    32 /* in one row of ranking_group_lists, which so stays under the 2 KB of a TOAST */
 
 /* ---- ranking_servers ---- */
 
@@ -206,7 +205,7 @@ static bool write_groups(struct copy_writer *w, const struct batch *b, struct gr
     }
     p = pgcopy_put_row(p, 4);
     p = pgcopy_put_i64(p, b->run_id);
-    p = pgcopy_put_i32(p, (int32_t)groups.first);
+    p = pgcopy_put_i32(p, (int32_t)(groups.first / ENTRY_GROUPS_LISTED));
     p = put_list(p, people, groups, server_of);
     copy_write_row(w, put_list(p, people, groups, class_of));
     return true;
@@ -219,13 +218,15 @@ bool batch_publish_groups(struct batch *b, struct err *e)
     bool ok = true;
 
     if (!copy_write_begin(&w, b->main,
-                          "COPY ranking_group_lists (run_id, first_no, servers, classes)"
+                          "COPY ranking_group_lists (run_id, list_no, servers, classes)"
                           " FROM STDIN (FORMAT binary)",
                           e)) {
         return false;
     }
-    for (uint32_t i = 0; ok && i < count; i += GROUPS_LIST) {
-        struct group_range groups = {i, count - i < GROUPS_LIST ? count : i + GROUPS_LIST};
+    for (uint32_t i = 0; ok && i < count; i += ENTRY_GROUPS_LISTED) {
+        uint32_t left = count - i;
+        struct group_range groups = {i,
+                                     i + (left < ENTRY_GROUPS_LISTED ? left : ENTRY_GROUPS_LISTED)};
 
         ok = write_groups(&w, b, groups, e);
     }

@@ -142,16 +142,24 @@ bool batch_begin_write(const struct batch *b, struct err *e)
 
 /*
  * The log of all these rows would wait for COMMIT to be written to disk. A reader, which has
- * nothing to do, commits a word of its own and so the log up to here, while the rest is published.
+ * nothing to do any more, commits a word of its own and so the log up to here, while the rest is
+ * published.
  */
-#define FLUSH_SQL "COMMIT; SELECT pg_logical_emit_message(true, 'aion2rank', 'flush')"
+static void flush_log_ahead(void)
+{
+    PGconn *c = pg_keep_take();
+
+    if (c) {
+        pg_keep_leave_with(c, "SELECT pg_logical_emit_message(true, 'aion2rank', 'flush')");
+    }
+}
 
 bool batch_write(struct batch *b, struct err *e)
 {
     if (!pg_run_end(b->main, e) || !write_entries(b, e)) {
         return false;
     }
-    batch_leave_readers(b, FLUSH_SQL);
+    flush_log_ahead();
     return true;
 }
 

@@ -139,8 +139,9 @@ B2 = 13  # of tier_name()
 # Ranks by score as the batch makes them; every character gets the score that `score` says.
 _GROUPS = """
 INSERT INTO ranking_group_lists
-SELECT {run}, 0, array_agg(server), array_agg(class)
-FROM (SELECT DISTINCT server, class FROM characters WHERE {where}) AS c
+SELECT {run}, n / 32, array_agg(server ORDER BY n), array_agg(class ORDER BY n)
+FROM (SELECT server, class, row_number() OVER () - 1 AS n
+      FROM (SELECT DISTINCT server, class FROM characters WHERE {where}) AS d) AS c GROUP BY n / 32
 """
 _FILL = """
 INSERT INTO ranking_entries_{run}

@@ -396,10 +396,11 @@ def test_thirty_runs_leave_two_generations(pg):
             sizes.append(pg.value("SELECT pg_database_size(current_database())"))
     live, previous = pg.query("SELECT run_id, previous_run_id FROM ranking_state")[0]
     assert generations(pg) == sorted(f"ranking_entries_{i}" for i in (live, previous))
-    for table in ("ranking_boards", "ranking_groups"):
+    for table in ("ranking_boards", "ranking_group_lists"):
         assert pg.query(f"SELECT DISTINCT run_id FROM {table} ORDER BY 1"
                         ) == [(previous,), (live,)]
     assert pg.value("SELECT count(*) FROM server_stats") == 30 * 20
+    assert pg.value("SELECT count(*) FROM ranking_servers") == 30 * 21  # and everybody
     # 25 more runs keep their rows of averages and failures, and no generation
     kept = pg.value("SELECT sum(pg_total_relation_size(c)) FROM unnest(ARRAY['ranking_servers',"
                     " 'batch_failures', 'batch_runs']::regclass[]) AS c")
@@ -465,6 +466,16 @@ def test_help_and_unknown_task(pg):
 
 
 # ------------------------------------------------------------------------------------ cancelled
+
+
+def test_characters_are_free_while_the_batch_writes(pg, spawn):
+    """Readers that have read hold nothing: who changes the table, and holds up the batch, waits for nobody."""
+    populate(pg)
+    with held_up(pg, "writing"):
+        program = start_and_hold(pg, spawn, "writing", "held")
+        pg.script("SET lock_timeout = '10s'; ALTER TABLE characters ADD COLUMN mine integer")
+    assert program.wait() == 0
+    assert runs(pg) == [("held", 1, "success")]
 
 
 @pytest.mark.parametrize("point", POINTS)

@@ -244,12 +244,13 @@ def test_rows_of_servers_are_merged(pg_empty):
     pg.script("DROP TABLE ranking_servers;" + BEFORE_SERVER_ROWS + f"""
         CREATE ROLE {role}; CREATE ROLE {reader};
         GRANT INSERT ON server_stats TO {reader} WITH GRANT OPTION; GRANT SELECT ON ranking_groups TO PUBLIC;
-        ALTER TABLE ranking_boards OWNER TO {role}; ALTER TABLE server_stats OWNER TO {role};
+        GRANT SELECT (server, avg_hp) ON server_stats TO {reader}; GRANT SELECT ON ranking_boards TO {reader};
+        ALTER TABLE ranking_boards OWNER TO {role}; DELETE FROM ranking_groups WHERE group_no = 70 AND run_id = 2;
     """)
     views = [f"SELECT * FROM {view} ORDER BY 1, 2" for view in (
         "ranking_groups", "ranking_boards", "server_stats", "ranking_rows", "ranking_snapshots")]
     before = [pg.query(sql) for sql in views]
-    assert [len(rows) for rows in before] == [200, 8, 9, 100, 8]
+    assert [len(rows) for rows in before] == [199, 8, 9, 100, 8]
     try:
         done = migrate(pg.url)
         assert done.returncode == 0, done.stderr
@@ -257,11 +258,19 @@ def test_rows_of_servers_are_merged(pg_empty):
         assert pg.value("SELECT max(cardinality(classes)) FROM ranking_group_lists") == 32
         assert dict(pg.query("SELECT relname, relowner::regrole::text FROM pg_class WHERE relname IN"
                              " ('ranking_servers', 'ranking_boards', 'server_stats')")) == {
-                                 "ranking_servers": role, "ranking_boards": role, "server_stats": role}
+                                 "ranking_servers": "postgres", "ranking_boards": role, "server_stats": "postgres"}
         assert set(pg.query("SELECT table_name, privilege_type, is_grantable FROM information_schema.role_table_grants"
                             " WHERE grantee IN (%s, 'PUBLIC') AND table_schema = 'public'", (reader,))) == {
                                 ("server_stats", "INSERT", "YES"), ("ranking_servers", "INSERT", "YES"),
+                                ("ranking_boards", "SELECT", "NO"), ("ranking_servers", "SELECT", "NO"),
                                 ("ranking_groups", "SELECT", "NO"), ("ranking_group_lists", "SELECT", "NO")}
+        conn = pg.connect()
+        with conn.cursor() as cur:
+            cur.execute(f"SET ROLE {reader}")
+            for sql in ("SELECT max(avg_hp), max(server) FROM server_stats", "SELECT count(*) FROM ranking_boards",
+                        "SELECT count(*) FROM ranking_groups"):
+                cur.execute(sql)
+        conn.close()
         pg.query("DELETE FROM batch_runs WHERE id < 3")
         assert pg.query("SELECT DISTINCT run_id FROM ranking_servers") == [(3,)]
     finally:
