@@ -95,8 +95,10 @@ class Browser:
                 if value:
                     return value
             if time.monotonic() > deadline:
-                raise AssertionError(f"{what or script} did not happen within {timeout} s on {self.driver.current_url}; "
-                                     f"console: {self.driver.get_log('browser')}")
+                state = self.js("return [document.readyState, document.documentElement.lang, document.cookie,"
+                                " document.querySelector('[data-ready]') !== null]")
+                raise AssertionError(f"{what or script} did not happen within {timeout} s on {self.driver.current_url};"
+                                     f" state: {state}; console: {self.driver.get_log('browser')}")
             time.sleep(0.05)
 
     def all(self, css):
