@@ -155,7 +155,7 @@ static void check_append_only(const struct view *v)
                    "appendonly, appendfsync no: a power cut loses up to 30 s");
     } else {
         doctor_say(v->d, "persistence", DOCTOR_OK, NULL, "appendonly, appendfsync %s%s", fsync,
-                   strcmp(fsync, "always") == 0 ? "" : ": a power cut loses up to a second");
+                   strcmp(fsync, "always") == 0 ? "" : ": a crash loses up to two seconds");
     }
 }
 

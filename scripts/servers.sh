@@ -155,7 +155,7 @@ redis_up() {
         port=$(port_of redis 16379)
         # It keeps its files in the folder it is started in.
         WORK_DIR=$folder process_start redis "$user" redis-server --port "$port" \
-            --bind 127.0.0.1 --daemonize no --appendonly yes --save "" \
+            --bind 127.0.0.1 --daemonize no --appendonly yes --appendfsync always --save "" \
             --maxmemory-policy noeviction
         wait_until 30 redis_answers "$port" ||
             fail_with_log "Redis does not answer on port $port" "$LOG_DIR/redis.log"

@@ -44,6 +44,7 @@ class Proxy:
         self.target = port
         self.accepted = 0
         self._swallowing = False
+        self._swallowed = 0  # times; a connection that is being made meanwhile dies, too
         self._pairs = []
         self._socket = socket.create_server(("127.0.0.1", 0))
         self.port = self._socket.getsockname()[1]
@@ -60,6 +61,7 @@ class Proxy:
             except OSError:
                 return
             self.accepted += 1
+            before = self._swallowed
             try:
                 outer = socket.create_connection(("127.0.0.1", self.target), timeout=5)
                 outer.settimeout(None)
@@ -67,11 +69,13 @@ class Proxy:
                 inner.close()
                 continue
             pair = _Pair(self, inner, outer)
-            pair.dead = self._swallowing
             self._pairs.append(pair)
+            if self._swallowing or self._swallowed != before:
+                pair.dead = True
 
     def swallow(self):
         self._swallowing = True
+        self._swallowed += 1
         for pair in self._pairs:
             pair.dead = True
 

@@ -92,6 +92,10 @@ class Load:
         known |= {self.followers[task_id] for task_id in known & self.followers.keys()}
         return [task_id for task_id in self.expected if task_id in known]
 
+    def unreadable_survivors(self):
+        """How many of the unreadable messages Redis still knows of."""
+        return sum(name.startswith(b"unreadable ") for name in self.client.smembers(SENT))
+
 
 class Deeds:
     """What is done to the processes; each a method without arguments."""

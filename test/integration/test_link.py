@@ -39,6 +39,8 @@ def test_worker_notices_that_its_connections_are_dead(spawn, redis_server, proxy
     w = spawn("aion2-worker", env=worker_env(redis_server, REDIS_URL=proxy.url))
     w.wait_log("worker.registered")
     wait_for(lambda: jobs.redis.info("clients")["blocked_clients"] == 4, what="the waiting")
+    # It connects last, when the one for events is up.
+    wait_for(lambda: jobs.redis.pubsub_channels("*.pidbox"), what="the subscribing")
     proxy.swallow()
     proxy.resume()
     wait_for(lambda: lost(w, "main") == 1, 15, "the main connection given up")
