@@ -330,7 +330,8 @@ def test_large_arguments_and_results_pass(worker, client):
 
 
 def test_idle_worker_does_not_poll_its_lists(worker, redis_server, jobs):
-    """Counted over several turns of every timer."""
+    """Counted over several turns of every timer, from when all connections are set up."""
+    worker.wait_log("control.greeted")
     count = lambda: jobs.redis.info("stats")["total_commands_processed"]  # noqa: E731
     ticks = lambda: jobs.redis.info("commandstats")["cmdstat_evalsha"]["calls"]  # noqa: E731
     before, ticks_before, asked = count(), ticks(), 0
