@@ -95,13 +95,21 @@ def json_of_call(ctl, *args):
 def test_it_holds_while_work_goes_on(redis_server, spawn, ctl, audit):
     spawn("aion2-worker", worker_env(redis_server))
     r = redis_server.client()
-    r.lpush("celery", *[json.dumps({"task": "test.add", "id": f"t{i}", "args": [i]})
-                        for i in range(3000)])
-    looks = 0
-    while r.llen("celery") or int(r.hget(COUNTERS, "done") or 0) < 3000:
-        assert differences(audit()) == BALANCED
-        looks += 1
-    assert looks > 0 and differences(audit()) == BALANCED
+    tasks = [json.dumps({"task": "test.add", "id": f"t{i}", "args": [i]}) for i in range(3000)]
+    looks = []
+
+    def seen_at_work():
+        """Looks that found the worker holding messages; it may be done before one begins."""
+        r.lpush("celery", *tasks)
+        doc = audit()
+        assert differences(doc) == BALANCED
+        looks.append(doc["held"]["total"])
+        return sum(held > 0 for held in looks) >= 5
+
+    wait_for(seen_at_work, 60, "looks at a worker that works")
+    pushed = len(looks) * len(tasks)
+    wait_for(lambda: int(r.hget(COUNTERS, "done") or 0) == pushed, 60, "all of it done")
+    assert differences(audit()) == BALANCED
 
 
 # ------------------------------------------------------------------------------- what it finds

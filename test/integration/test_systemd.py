@@ -33,19 +33,19 @@ class Systemd:
     def env(self, watchdog_s=2):
         return {"NOTIFY_SOCKET": self.path, "WATCHDOG_USEC": str(watchdog_s * 1000000)}
 
-    def count(self, word):
+    def received(self, word):
         return sum(m.split("\n").count(word) for m in self.messages)
 
-    def so_far(self):
-        """Times that the watchdog was fed by now: what was sent before has arrived."""
-        marks = self.count("MARK")
+    def count(self, word):
+        """Times that it was sent by now: what was sent before the mark has arrived with it."""
+        marks = self.received("MARK")
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as s:
             s.sendto(b"MARK", self.path)
         self.wait("MARK", marks + 1)
-        return self.count("WATCHDOG=1")
+        return self.received(word)
 
     def wait(self, word, times=1, timeout=30):
-        wait_for(lambda: self.count(word) >= times, timeout, f"{word} for the {times}. time")
+        wait_for(lambda: self.received(word) >= times, timeout, f"{word} for the {times}. time")
 
     def status(self):
         """The line of systemctl status."""
@@ -92,8 +92,8 @@ def test_a_service_that_stands_still_is_noticed(spawn, settings, systemd, progra
     it.signal(signal.SIGSTOP)
     wait_for(lambda: "\nState:\tT" in open(f"/proc/{it.pid}/status", encoding="ascii").read(), 10,
              "it standing still")
-    said = systemd.so_far()
-    assert systemd.so_far() == said  # nothing feeds the watchdog now
+    said = systemd.count("WATCHDOG=1")
+    assert systemd.count("WATCHDOG=1") == said  # nothing feeds the watchdog now
     it.signal(signal.SIGCONT)
     systemd.wait("WATCHDOG=1", said + 2)
 
