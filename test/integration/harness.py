@@ -245,8 +245,10 @@ class Program:
         return self.proc.wait(timeout * TIMEOUT_SCALE)
 
     def stop(self, timeout=30):
-        """SIGTERM, then the exit code."""
-        if self.proc.poll() is None:
+        """SIGTERM as soon as the program knows what to do with it, then the exit code."""
+        wait_for(lambda: not self.running() or listens_for(self.pid, signal.SIGTERM), timeout,
+                 f"{self.name} listening for SIGTERM")
+        if self.running():
             self.proc.send_signal(signal.SIGTERM)
         return self.wait(timeout)
 
@@ -267,6 +269,13 @@ class Program:
     def rss_kb(self):
         """Resident memory of the process now."""
         return process_rss_kb(self.proc.pid)
+
+
+def listens_for(pid, sig):
+    """Whether a process catches a signal, or blocks it to read it from a descriptor."""
+    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
+    masks = re.findall(r"^Sig(?:Cgt|Blk):\s*([0-9a-f]+)$", status, re.MULTILINE)
+    return any(int(mask, 16) >> (sig - 1) & 1 for mask in masks)
 
 
 def process_rss_kb(pid):

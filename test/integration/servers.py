@@ -208,7 +208,7 @@ class Database:
 
 
 class Redis:
-    """A Redis server on a free port; data survives restart() only with appendonly."""
+    """A Redis server on a free port; data survives restart() and kill() only with appendonly."""
 
     def __init__(self, appendonly=False, options=(), env=()):
         """env: more environment variables, as for a library that is loaded before others."""
@@ -220,6 +220,7 @@ class Redis:
             "dir": str(self.dir),
             "save": "",
             "appendonly": "yes" if appendonly else "no",
+            "appendfsync": "always",  # with less, what a slow disk holds up is lost by kill()
             "maxmemory-policy": "noeviction",
             "unixsocket": str(self.dir / "redis.sock"),
             "daemonize": "no",

@@ -22,7 +22,7 @@ LAST, LEDGER, BEATS = "aion2:beat:last", "aion2:beat:ledger:batch", "aion2:beats
 @pytest.fixture
 def redis_kept(make_redis):
     """A Redis whose data survives its restart."""
-    return make_redis(appendonly=True, options={"appendfsync": "always"})
+    return make_redis(appendonly=True)
 
 
 def beat_env(server, interval, **more):

@@ -109,7 +109,19 @@ def test_spawn_runs_kills_and_restarts(spawn, monkeypatch, tmp_path):
     assert p.kill() == -signal.SIGKILL
     p.start()
     wait_for(lambda: p.log().count("up hello") == 2, 10, "the second start")
-    assert p.stop() == -signal.SIGTERM
+    p.signal(signal.SIGTERM)
+    assert p.wait() == -signal.SIGTERM
+
+
+def test_stop_waits_until_the_program_listens(spawn, monkeypatch, tmp_path):
+    """A SIGTERM that comes before would be the end of a program that has just begun."""
+    script = tmp_path / "late"
+    script.write_text(f"#!{sys.executable}\nimport signal, sys, time\ntime.sleep(0.5)\n"
+                      "signal.signal(signal.SIGTERM, lambda *_: sys.exit(7))\ntime.sleep(600)\n",
+                      encoding="ascii")
+    script.chmod(0o755)
+    monkeypatch.setenv("AION2_BIN", str(tmp_path))
+    assert spawn("late").stop() == 7
 
 
 def test_forbidden_lines_are_found():

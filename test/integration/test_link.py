@@ -206,7 +206,7 @@ def restart_again_and_again(spawn, redis_server, jobs, tmp_path, times):
 
 @pytest.fixture
 def durable(make_redis):
-    return make_redis(appendonly=True, options={"appendfsync": "always"})
+    return make_redis(appendonly=True)
 
 
 def test_outages_with_messages_held(spawn, durable, tmp_path):

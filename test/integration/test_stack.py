@@ -129,7 +129,7 @@ def start_stack(spawn, pg, make_redis, tmp_path):
             pg.query(POPULATE, (population,))
         state = tmp_path / "state"
         state.mkdir()
-        redis = redis or make_redis(appendonly=True, options={"appendfsync": "always"})
+        redis = redis or make_redis(appendonly=True)
         return Stack(spawn, pg, redis, state, settings)
 
     return start

@@ -106,7 +106,7 @@ def test_a_master_killed_among_others(fleet, lab):
 @pytest.mark.soak
 @pytest.mark.timeout(900)
 def test_everything_killed_for_two_minutes(fleet, make_redis):
-    server = make_redis(appendonly=True, options={"appendfsync": "always"})
+    server = make_redis(appendonly=True)
     run_storm(fleet, server, messages=20_000, seconds=SOAK_S, deeds=ALL_DEEDS, pause_s=1.5, seed=2)
 
 

@@ -16,7 +16,7 @@ client = pytest.fixture(celery_client)
 @pytest.fixture
 def redis_server(make_redis):
     """One that remembers over restarts."""
-    return make_redis(appendonly=True, options={"appendfsync": "always"})
+    return make_redis(appendonly=True)
 
 
 @pytest.fixture

@@ -104,7 +104,7 @@ def test_burst_with_killed_children(spawn, redis_server):
 @pytest.mark.timeout(900)
 def test_soak(spawn, make_redis):
     """Minutes of it, with Redis restarting in between; memory must stay where it was."""
-    redis_server = make_redis(appendonly=True, options={"appendfsync": "always"})
+    redis_server = make_redis(appendonly=True)
     jobs, dice = Jobs(redis_server), random.Random(2)
     env = worker_env(redis_server, WORKER_CONCURRENCY="4", LOG_LEVEL="warn")
     workers = [spawn("aion2-worker", env=env) for _ in range(3)]
