@@ -272,9 +272,11 @@ class Program:
 
 
 def listens_for(pid, sig):
-    """Whether a process catches a signal, or blocks it to read it from a descriptor."""
-    status = Path(f"/proc/{pid}/status").read_text(encoding="ascii", errors="replace")
-    masks = re.findall(r"^Sig(?:Cgt|Blk):\s*([0-9a-f]+)$", status, re.MULTILINE)
+    """Whether a process catches a signal, or blocks it to ask for it. A thread that is in sigtimedwait()
+    is shown without the signals it waits for, so any thread will do."""
+    states = [path.read_text(encoding="ascii", errors="replace")
+              for path in Path(f"/proc/{pid}/task").glob("*/status")]
+    masks = re.findall(r"^Sig(?:Cgt|Blk):\s*([0-9a-f]+)$", "".join(states), re.MULTILINE)
     return any(int(mask, 16) >> (sig - 1) & 1 for mask in masks)
 
 
